@@ -1,0 +1,64 @@
+# make demo    depth maps of the bundled photos, from nothing to pictures
+# make test    the whole test suite
+# make lint    style and format, changing nothing; `make format` changes
+# make bench   timings (grows with later releases)
+# make clean   removes what the targets made, the virtual environment too
+#
+# PYTHON=python3.12   another interpreter          VENV=folder   another virtual environment
+# TORCH_INDEX=URL     where torch comes from; https://download.pytorch.org/whl/cpu saves gigabytes of CUDA on Linux
+# JOBS=4              test processes
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+# `python3` if it is 3.10 to 3.13, else the newest of those that is found.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^`python3`/,$$d'
+
+# A stamp is made once its step has ended well, so a second run starts at once and a broken one is repeated.
+$(BIN)/.created:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.10 to 3.13 is needed, none found. Install one, or say PYTHON=path." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(BIN)/.installed: setup.cfg constraints.txt | $(BIN)/.created
+	@echo "Installing open_dpt into $(VENV) (torch is large; a few minutes the first time)"
+	$(if $(TORCH_INDEX),$(PIP_INSTALL) torch --index-url $(TORCH_INDEX))
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(PIP_INSTALL) --editable '.[train,test,lint]'
+	@touch $@
+
+$(BIN)/.installed-lint: constraints.txt | $(BIN)/.created
+	$(PIP_INSTALL) ruff
+	@touch $@
+
+demo: $(BIN)/.installed
+	$(BIN)/open-dpt predict assets/*.jpg --format side-by-side color png16 --output demo_output --overwrite
+
+test: $(BIN)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(BIN)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(BIN)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(BIN)/.installed
+	$(BIN)/python benchmarks/latency.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo_output .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
