@@ -1,0 +1,1 @@
+"""Encoders: the native ViT, the hybrid stem and anything transformers.AutoBackbone builds."""

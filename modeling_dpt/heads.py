@@ -1,0 +1,64 @@
+"""Heads: from a fusion output to depth or class logits (arXiv:2103.13413, supplement A).
+
+Legend: B batch, C channels, H W pixels of the input, K classes.
+"""
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+_ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity, "sigmoid": nn.Sigmoid}
+
+
+class DepthHead(nn.Module):
+    """(B, C, h, w) -> (B, H, W): disparity or metres, as the configuration says."""
+
+    def __init__(self, config):
+        super().__init__()
+        width = config.fusion_hidden_size
+        self.projection = nn.Conv2d(width, width, kernel_size=3, padding=1) if config.add_projection else None
+        self.head = nn.Sequential(
+            nn.Conv2d(width, config.head_channels, kernel_size=3, padding=1),
+            nn.Identity(),  # checkpoints count the upsampling here; its target is the input's size, so forward does it
+            nn.Conv2d(config.head_channels, config.head_hidden_size, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.head_hidden_size, 1, kernel_size=1),
+            _ACTIVATIONS[config.head_activation](),
+        )
+        self.scale = config.depth_scale * (config.max_depth or 1.0 if config.head_activation == "sigmoid" else 1.0)
+        self.shift = config.depth_shift
+        self.invert = config.invert_depth
+
+    def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        if self.projection is not None:
+            feature_map = self.projection(feature_map).relu()
+        feature_map = interpolate(self.head[0](feature_map), size=size, mode="bilinear", align_corners=True)
+        return self._to_unit(self.head[2:](feature_map).squeeze(1))
+
+    def _to_unit(self, values: torch.Tensor) -> torch.Tensor:
+        if self.scale == 1 and self.shift == 0 and not self.invert:
+            return values
+        # In float32: the scales of metric models are too small for half precision.
+        depth = values.float() * self.scale + self.shift
+        if self.invert:
+            depth = 1 / depth.clamp(min=1e-8)
+        return depth.to(values.dtype)
+
+
+class SegmentationHead(nn.Module):
+    """(B, C, h, w) -> (B, K, H, W) logits. Also the auxiliary head."""
+
+    def __init__(self, config, align_corners: bool = True):
+        super().__init__()
+        width = config.fusion_hidden_size
+        self.align_corners = align_corners
+        self.head = nn.Sequential(
+            nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Dropout(config.semantic_classifier_dropout),
+            nn.Conv2d(width, config.num_labels, kernel_size=1),
+        )
+
+    def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return interpolate(self.head(feature_map), size=size, mode="bilinear", align_corners=self.align_corners)

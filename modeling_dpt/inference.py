@@ -1,0 +1,53 @@
+"""Preparing a model for inference: same results, less work."""
+
+import logging
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .fusion import ResidualUnit
+
+logger = logging.getLogger(__name__)
+
+
+class InferenceMixin:
+    """Adds `optimize_for_inference` to a model."""
+
+    def optimize_for_inference(self):
+        """Switch to eval mode, fold batch norm into the convolutions before it, store convolutions channels-last.
+
+        Outputs stay the same within 1e-5 relative in float32. There is no way back: train, and save for further
+        training, before calling this.
+
+        Returns:
+            The model itself.
+        """
+        self.eval()
+        folded = fold_batch_norm(self)
+        self.to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
+        logger.info("optimize_for_inference: eval mode, channels-last, %d batch norms folded, gradients off", folded)
+        return self
+
+
+@torch.no_grad()
+def fold_batch_norm(model: nn.Module) -> int:
+    """Fold every batch norm of the decoder into its convolution, in place; returns how many there were."""
+    folded = 0
+    for module in model.modules():
+        if isinstance(module, ResidualUnit):
+            for number in (1, 2):
+                folded += _fold(module, f"convolution{number}", f"batch_norm{number}")
+        elif isinstance(module, nn.Sequential) and len(module) > 1:
+            folded += _fold(module, "0", "1")
+    return folded
+
+
+def _fold(parent: nn.Module, convolution: str, norm: str) -> bool:
+    children = dict(parent.named_children())
+    if not (isinstance(children[convolution], nn.Conv2d) and isinstance(children[norm], nn.BatchNorm2d)):
+        return False
+    setattr(parent, convolution, fuse_conv_bn_eval(children[convolution], children[norm]))
+    setattr(parent, norm, nn.Identity())
+    return True
