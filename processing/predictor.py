@@ -1,0 +1,139 @@
+"""Images in, predictions out: a stream that reads ahead a little, batches equal sizes, and keeps the order."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from .image_io import image_tensor
+from .image_processing_dpt import DPTImageProcessor, group_by_shape
+from .post_processing import DepthPrediction, SegmentationPrediction
+
+# Batches of input that are read ahead to find images of equal size; prepared inputs are kept, not photos.
+WINDOW_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class FailedImage:
+    """Stands in the stream for an image that could not be read."""
+
+    source: Any
+    error: Exception
+
+
+def predict_depth(
+    model: torch.nn.Module,
+    processor: DPTImageProcessor,
+    images: Any,
+    *,
+    batch_size: int = 1,
+    mode: str = "bicubic",
+    errors: str = "raise",
+) -> Iterator[DepthPrediction | FailedImage]:
+    """Predict depth for a stream of images of any sizes.
+
+    Args:
+        model: DPTForDepthEstimation, ours or stock; runs in its own dtype, on its own device.
+        processor: Prepares the images.
+        images: One source or an iterable of them (a generator is read a few batches ahead, never as a whole); sources
+            as in `image_io.load_image`.
+        batch_size: Images of equal input size that run together.
+        mode: Resizing to the original size, "bicubic" (the authors) or "bilinear".
+        errors: "raise" stops at the first unreadable image; "yield" puts a `FailedImage` in its place.
+
+    Yields:
+        One DepthPrediction per image, in the order of the images, at the image's size (EXIF orientation applied):
+        disparity without a unit for relative models, depth in metres for metric ones.
+
+    Raises:
+        ValueError: wrong option; with errors="raise" also what `image_io.load_image` raises.
+    """
+    metric = getattr(model.config, "depth_estimation_type", "relative") == "metric"
+    meaning = {"kind": "depth", "unit": "metre"} if metric else {"kind": "disparity", "unit": "relative"}
+
+    def finish(outputs, sizes) -> list[DepthPrediction]:
+        results = processor.post_process_depth_estimation(outputs, sizes, mode=mode)
+        return [DepthPrediction(result["predicted_depth"], **meaning) for result in results]
+
+    return _predict(model, processor, images, batch_size, errors, finish)
+
+
+def predict_segmentation(
+    model: torch.nn.Module,
+    processor: DPTImageProcessor,
+    images: Any,
+    *,
+    batch_size: int = 1,
+    mode: str = "bicubic",
+    errors: str = "raise",
+) -> Iterator[SegmentationPrediction | FailedImage]:
+    """Predict class ids for a stream of images; arguments and order as in `predict_depth`.
+
+    Yields:
+        One SegmentationPrediction per image, at the image's size.
+    """
+    id2label = getattr(model.config, "id2label", None)
+
+    def finish(outputs, sizes) -> list[SegmentationPrediction]:
+        maps = processor.post_process_semantic_segmentation(outputs, sizes, mode=mode)
+        return [SegmentationPrediction(labels, id2label) for labels in maps]
+
+    return _predict(model, processor, images, batch_size, errors, finish)
+
+
+def _predict(model, processor, images, batch_size: int, errors: str, finish: Callable) -> Iterator:
+    if errors not in ("raise", "yield"):
+        raise ValueError(f"errors: must be 'raise' or 'yield', got {errors!r}.")
+    group_by_shape([], batch_size)  # checks batch_size before the stream starts
+    return _stream(model, processor, _as_stream(images), batch_size, errors, finish)
+
+
+def _stream(model, processor, images: Iterator, batch_size: int, errors: str, finish: Callable) -> Iterator:
+    # With single images there is nothing to group, so each result comes at once.
+    window = batch_size * WINDOW_BATCHES if batch_size > 1 else 1
+    was_training = model.training
+    model.eval()
+    try:
+        while sources := list(islice(images, window)):
+            results: list = [_prepare(processor, source, errors) for source in sources]
+            ready = [i for i, item in enumerate(results) if not isinstance(item, FailedImage)]
+            for group in group_by_shape([results[i][0] for i in ready], batch_size):
+                indices = [ready[i] for i in group]
+                inputs = torch.stack([results[i][0] for i in indices])
+                with torch.inference_mode():
+                    outputs = model(pixel_values=inputs.to(_device(model), _dtype(model)))
+                    finished = finish(outputs, [results[i][1] for i in indices])
+                for index, result in zip(indices, finished, strict=True):
+                    results[index] = result
+            yield from results
+    finally:
+        model.train(was_training)
+
+
+def _prepare(processor, source: Any, errors: str) -> tuple[torch.Tensor, tuple[int, int]] | FailedImage:
+    """Network input (3, h, w) and the original (height, width)."""
+    try:
+        image = image_tensor(source, keep_values=not processor.do_rescale)
+        return processor(image)["pixel_values"][0], tuple(image.shape[-2:])
+    except (OSError, ValueError, TypeError) as error:
+        if errors == "raise":
+            raise
+        return FailedImage(source, error)
+
+
+def _as_stream(images: Any) -> Iterator:
+    single = hasattr(images, "read") or not isinstance(images, Iterable) or isinstance(images, (str, bytes, bytearray))
+    if isinstance(images, (np.ndarray, torch.Tensor)):
+        single = images.ndim < 4
+    return iter([images] if single else images)
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _dtype(model: torch.nn.Module) -> torch.dtype:
+    return next(parameter.dtype for parameter in model.parameters() if parameter.is_floating_point())
