@@ -1,0 +1,100 @@
+"""The run over many images that `predict` and `segment` share: bounded memory, failures named, resumable."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .journal import Journal
+from .messages import RequestError, one_line
+from .sources import Source
+
+
+@dataclass(frozen=True)
+class ImageRun:
+    """Predict `sources` and write `writers` of each prediction below `output`.
+
+    Args:
+        command: name of the command, for the journal.
+        sources: what to predict.
+        output: folder for the results.
+        writers: from the ending of a file name, such as "_color.png", to the function (prediction, image, path) that
+            writes it, completely or not at all.
+        settings: what the results depend on; results of other settings are not taken for done.
+        overwrite: replace results that exist.
+    """
+
+    command: str
+    sources: list[Source]
+    output: Path
+    writers: dict[str, Callable[[Any, Any, Path], Any]]
+    settings: dict
+    overwrite: bool
+
+    def run(self, predict: Callable[[Iterable], Iterator]) -> int:
+        """Do what is left to do and return the exit status: 1 if any image failed.
+
+        Args:
+            predict: from a stream of PIL images to one prediction or `FailedImage` each, in order.
+        """
+        from tqdm import tqdm
+
+        from ..processing.image_io import load_image
+        from ..processing.predictor import FailedImage
+
+        journal = Journal(self.output, self.command, self.settings, overwrite=self.overwrite)
+        left = journal.remaining({source: self._files(source) for source in self.sources})
+        read_ahead: deque[tuple[Source, Any]] = deque()
+        failures: list[str] = []
+
+        def fail(source: Source, error: Exception) -> None:
+            message = one_line(error)
+            failures.append(message if source.location in message else f"{source.location}: {message}")
+            progress.update()
+
+        def images() -> Iterator:
+            for source in left:
+                try:
+                    image = load_image(source.location)
+                except (OSError, ValueError) as error:
+                    fail(source, error)
+                else:
+                    read_ahead.append((source, image))
+                    yield image
+
+        with tqdm(total=len(left), unit="image", disable=None) as progress:
+            for prediction in predict(images()):
+                source, image = read_ahead.popleft()
+                if isinstance(prediction, FailedImage):
+                    fail(source, prediction.error)
+                    continue
+                self._write(source, image, prediction)
+                journal.add(source, self._files(source))
+                progress.update()
+        self._report(len(left) - len(failures), failures)
+        return 1 if failures else 0
+
+    def _files(self, source: Source) -> list[Path]:
+        return [self.output / f"{source.name}{ending}" for ending in self.writers]
+
+    def _write(self, source: Source, image: Any, prediction: Any) -> None:
+        for path, write in zip(self._files(source), self.writers.values(), strict=True):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(prediction, image, path)
+            except OSError as error:
+                raise RequestError(
+                    f"{one_line(error)} Once that is mended, the same command continues where it stopped."
+                ) from error
+
+    def _report(self, done: int, failures: list[str]) -> None:
+        counts = [f"{done} done"]
+        if already := len(self.sources) - done - len(failures):
+            counts.append(f"{already} there already")
+        if failures:
+            counts.append(f"{len(failures)} failed")
+        print(f"{self.output}: {', '.join(counts)}")
+        for reason in failures:
+            print(f"failed: {reason}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--model, --revision, --device, --dtype."""
+    parser.add_argument(
+        "--model",
+        metavar="M",
+        help="hub id, folder, or an original .pt file of the authors (default: the small bundled demonstration model)",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of weights and arithmetic (default: float32)"
+    )
+
+
+def add_image_options(parser: argparse.ArgumentParser, formats: dict[str, str], default: list[str]) -> None:
+    """IMAGE..., --output, --format, --batch-size, --image-size, --overwrite.
+
+    Args:
+        formats: name of each format and what it is.
+        default: names written when none is chosen.
+    """
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|GLOB", help="folders with all below")
+    parser.add_argument(
+        "--output", type=Path, default=Path("open_dpt_output"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--format",
+        type=lambda text: _names(text, formats),
+        default=default,
+        metavar="F,F...",
+        help="; ".join(f"{name}: {meaning}" for name, meaning in formats.items()) + f" (default: {','.join(default)})",
+    )
+    parser.add_argument(
+        "--batch-size", type=_positive, default=1, metavar="N", help="images of one shape at a time (default: 1)"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=_size,
+        metavar="N|HxW",
+        help="size that images are resized to for the model (default: what its processor says)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist instead of continuing")
+
+
+def _names(text: str, known: dict[str, str]) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"unknown format {name!r}; choose from {', '.join(known)}")
+    return names
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [_positive(side) for side in text.lower().split("x")]
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f"must be one number or HEIGHTxWIDTH, got {text}")
+    return sides[0], sides[-1]
