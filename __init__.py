@@ -5,6 +5,7 @@ Names are imported when they are first touched, so that `import open_dpt` is qui
 
 from importlib import import_module
 
+from ._registration import register_when_imported
 from ._version import __version__
 
 _HOME = {
@@ -27,3 +28,6 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+register_when_imported()

@@ -13,9 +13,8 @@ from .validation import validate
 # The authors' stem: the first three stages of a ResNet-50 with group norm and weight standardisation.
 HYBRID_STEM = PRESETS["dpt-hybrid"]["backbone_config"]
 
-# Encoders that give one width at one stride. Everything else AutoBackbone builds is a pyramid of feature maps.
-PLAIN_ENCODERS_WITH_READOUT = ("beit", "dinov2", "dinov2_with_registers", "dinov3_vit")
-PLAIN_ENCODERS_WITHOUT_READOUT = ("vitdet", "vitpose_backbone")
+# Encoders of AutoBackbone that can hand out tokens with the class token first; from others we take feature maps.
+ENCODERS_WITH_READOUT = ("beit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
 class DPTConfig(PreTrainedConfig):
@@ -124,6 +123,7 @@ class DPTConfig(PreTrainedConfig):
                 value = getattr(self.backbone_config, key, None)
                 if value is not None:
                     setattr(self, key, value)
+            self._choose_taps_of_encoder()
         if self.neck_ignore_stages is None or not self.is_hybrid:
             self.neck_ignore_stages = [0, 1] if self.is_hybrid else []
         # Lists, not tuples: what is written equals what is read back.
@@ -134,6 +134,15 @@ class DPTConfig(PreTrainedConfig):
         validate(self)
         if self.is_hybrid and self.backbone_featmap_shape is None:
             self.backbone_featmap_shape = [1, self.backbone_config.hidden_sizes[-1], *self.grid_size]
+
+    def _choose_taps_of_encoder(self) -> None:
+        """Make the encoder hand out tokens where it has a class token, normalised or not as we are told."""
+        self.backbone_config = encoder = copy.deepcopy(self.backbone_config)
+        if self.has_readout_token:
+            encoder.reshape_hidden_states = False
+            encoder.return_class_token = True  # read by dinov3_vit
+        if self.normalize_taps is not None and hasattr(encoder, "apply_layernorm"):
+            encoder.apply_layernorm = self.normalize_taps
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> "DPTConfig":
@@ -169,13 +178,15 @@ class DPTConfig(PreTrainedConfig):
     @property
     def is_hierarchical(self) -> bool:
         """The encoder is a pyramid of feature maps: no tokens, no readout, no reassemble."""
-        plain = PLAIN_ENCODERS_WITH_READOUT + PLAIN_ENCODERS_WITHOUT_READOUT
-        return self.uses_auto_backbone and self.backbone_config.model_type not in plain
+        if not self.uses_auto_backbone:
+            return False
+        encoder = self.backbone_config
+        return hasattr(encoder, "depths") or not (hasattr(encoder, "hidden_size") and hasattr(encoder, "patch_size"))
 
     @property
     def has_readout_token(self) -> bool:
         """The encoder has a class token."""
-        return not self.uses_auto_backbone or self.backbone_config.model_type in PLAIN_ENCODERS_WITH_READOUT
+        return not self.uses_auto_backbone or self.backbone_config.model_type in ENCODERS_WITH_READOUT
 
     @property
     def encoder_hidden_size(self) -> int | None:
@@ -229,3 +240,6 @@ def _encoder_config(encoder: dict[str, Any], default_type: str | None) -> PreTra
     except ValueError as error:
         first_line = str(error).splitlines()[0]
         raise ValueError(f"backbone_config: cannot build a {model_type!r} encoder: {first_line}") from error
+
+
+AutoConfig.register(DPTConfig.model_type, DPTConfig, exist_ok=True)

@@ -89,19 +89,22 @@ def _dinov2(width: int, layers: int, heads: int, taps: list[int], neck: list[int
 
 PRESETS: dict[str, dict] = {
     # A DPT-Hybrid in miniature: the bundled demonstration model.
+    # A DPT-Hybrid in miniature, the paper's sample-efficient variant: a convolutional stem, then a small ViT.
     "dpt-tiny": {
         "is_hybrid": True,
-        "backbone_config": _bit_stem(32, [64, 128, 256], [1, 1, 2], num_groups=8),
+        "backbone_config": _bit_stem(32, [48, 96, 192], [1, 1, 2], num_groups=8),
         "hidden_size": 256,
         "num_hidden_layers": 8,
         "num_attention_heads": 4,
-        "intermediate_size": 768,
+        "intermediate_size": 1024,
         **_VIT_NORM,
         "image_size": 192,
         "backbone_out_indices": [0, 1, 3, 7],
-        "neck_hidden_sizes": [64, 128, 192, 256],
-        "fusion_hidden_size": 64,
-        "head_hidden_size": 32,
+        "neck_hidden_sizes": [48, 96, 128, 128],
+        "fusion_hidden_size": 48,
+        "head_hidden_size": 24,
+        # Trained from scratch, a ReLU at the end dies and unnormalised taps run away.
+        "head_activation": "none",
         "normalize_taps": True,
     },
     "dpt-base": _native(_VIT_BASE, _TAPS_BASE, _NECK_BASE),

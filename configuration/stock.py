@@ -59,6 +59,9 @@ def from_stock(config_dict: dict[str, Any]) -> dict[str, Any]:
         )
     for key in _LEGACY:
         values.pop(key, None)
+    if (values.get("backbone_config") or {}).get("model_type") == "swinv2":
+        # The one stock encoder without a class token; its files still say "project".
+        values["readout_type"] = "ignore"
     if model_type == "depth_anything":
         _translate_depth_anything(values)
     elif not values.get("is_hybrid"):

@@ -50,6 +50,7 @@ def _validate_encoder(config) -> None:
         if not config.has_readout_token:
             kind = config.backbone_config.model_type
             _require(config.readout_type == "ignore", config, "readout_type", f"'ignore': {kind!r} has no class token")
+        _validate_auto_backbone(config.backbone_config, config.normalize_taps)
         return
     width, heads = config.hidden_size, config.num_attention_heads
     _require(width % heads == 0, config, "hidden_size", f"a multiple of num_attention_heads={heads}")
@@ -68,6 +69,20 @@ def _validate_encoder(config) -> None:
         _require(fine, config, "neck_hidden_sizes", f"{widths} in its first two levels, the widths of the stem")
         taps = taps[2:]
     _require(taps == sorted(set(taps)), config, "backbone_out_indices", "strictly increasing")
+
+
+# transformers reads the position table of these as a square, whatever image_size says.
+_SQUARE_ENCODERS = ("beit", "dinov2", "dinov2_with_registers")
+# Encoders that can normalise what we tap.
+_NORMALISING_ENCODERS = ("convnext", "convnextv2", "focalnet", "maskformer-swin", "swin")
+
+
+def _validate_auto_backbone(encoder, normalize_taps: bool | None) -> None:
+    kind, size = encoder.model_type, getattr(encoder, "image_size", None)
+    if kind in _SQUARE_ENCODERS and isinstance(size, Iterable) and len(set(size)) != 1:
+        raise ValueError(f"backbone_config.image_size: must be square with a {kind!r} encoder, got {list(size)}.")
+    if normalize_taps and not hasattr(encoder, "apply_layernorm") and kind not in _NORMALISING_ENCODERS:
+        raise ValueError(f"normalize_taps: must be None or False with a {kind!r} encoder, got {normalize_taps}.")
 
 
 def _validate_levels(config) -> None:

@@ -3,6 +3,8 @@
 Legend: B batch, H W pixels, h w token grid, L = prefix + h*w tokens, D width, C channels.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from transformers import initialization as init
@@ -12,13 +14,14 @@ from ..configuration.configuration_dpt import DPTConfig
 from .backbones.adapter import make_backbone, run_backbone
 from .backbones.hybrid import HybridEmbeddings
 from .backbones.vit import PatchEmbeddings, TokenEmbeddings, ViTEmbeddings, ViTEncoder
+from .conversion.mixin import CheckpointMixin
 from .heads import DepthHead
 from .inference import InferenceMixin
 from .modeling_outputs import DPTModelOutput
 from .readout import ProjectReadout
 
 
-class DPTPreTrainedModel(InferenceMixin, PreTrainedModel):
+class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
     """Loading, saving, initialisation and input checks of all DPT models."""
 
     config_class = DPTConfig
@@ -31,8 +34,6 @@ class DPTPreTrainedModel(InferenceMixin, PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _no_split_modules = ("ViTLayer", "ViTEmbeddings", "HybridEmbeddings")
-    # Files of the stock DPTModel carry a pooler that dense prediction has no use for.
-    _keys_to_ignore_on_load_unexpected = (r"pooler\.",)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -65,12 +66,12 @@ class DPTPreTrainedModel(InferenceMixin, PreTrainedModel):
         and DistributedDataParallel refuses parameters without gradients. Loading resets the mark, so it is set here,
         which from_pretrained and every training loop call.
         """
-        for module in self._unused_modules():
-            module.requires_grad_(False)
+        for parameter in self._unused_parameters():
+            parameter.requires_grad_(False)
         return super().train(mode)
 
-    def _unused_modules(self) -> list[nn.Module]:
-        return []
+    def _unused_parameters(self) -> Iterator[nn.Parameter]:
+        return iter(())
 
     def _check_pixel_values(self, pixel_values: torch.Tensor) -> tuple[int, int]:
         """Size (H, W) of a batch the model can process.

@@ -1,8 +1,11 @@
 """What depth estimation and segmentation share: encoder, neck and the checks of their targets."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
+from .backbones.adapter import unused_parameters
 from .modeling_dpt import DPTModel, DPTPreTrainedModel
 from .modeling_outputs import DPTModelOutput
 from .neck import Neck
@@ -30,13 +33,14 @@ class DPTDensePredictor(DPTPreTrainedModel):
         divisor = self.config.size_divisor
         return self.neck(encoded.taps, (height // divisor, width // divisor)), encoded
 
-    def _unused_modules(self) -> list[nn.Module]:
-        unused = [self.neck.fusion_stage.layers[0].residual_layer1]
-        if not self.config.uses_auto_backbone:
-            unused += self.dpt.encoder.layer[self.config.backbone_out_indices[-1] + 1 :]
-            if not self.config.normalize_taps:
-                unused.append(self.dpt.layernorm)
-        return unused
+    def _unused_parameters(self) -> Iterator[nn.Parameter]:
+        yield from self.neck.fusion_stage.layers[0].residual_layer1.parameters()
+        if self.config.uses_auto_backbone:
+            yield from unused_parameters(self.dpt.backbone)
+            return
+        yield from self.dpt.encoder.layer[self.config.backbone_out_indices[-1] + 1 :].parameters()
+        if not self.config.normalize_taps:
+            yield from self.dpt.layernorm.parameters()
 
     def _check_target_size(self, name: str, target: torch.Tensor | None, pixel_values: torch.Tensor) -> None:
         if target is None:
