@@ -1,0 +1,205 @@
+"""`open-dpt predict` from files to files."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from open_dpt.cli.main import main
+from open_dpt.processing import DepthPrediction
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Folder with three images of two sizes."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 60, 80, 3), dtype=np.uint8)
+    for name, image in zip(("a.png", "b.png", "c.png"), pixels, strict=True):
+        Image.fromarray(image[:, :60] if name == "b.png" else image).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def predict(tiny_depth_folder, tmp_path):
+    def run(*arguments, output=tmp_path / "out", model=tiny_depth_folder):
+        return main(["predict", *map(str, arguments), "--model", str(model), "--output", str(output)])
+
+    return run
+
+
+def _visible(folder):
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name[0] != "."
+    )
+
+
+def test_every_format_of_a_relative_model(predict, photo, tmp_path, capsys):
+    assert predict(photo, "--format", "png16,color,side-by-side,npy,npz,pfm") == 0
+    out = tmp_path / "out"
+    assert _visible(out) == [
+        "photo_color.png",
+        "photo_disparity.npy",
+        "photo_disparity.npz",
+        "photo_disparity.pfm",
+        "photo_disparity.png",
+        "photo_side_by_side.png",
+    ]
+    values = np.load(out / "photo_disparity.npy")
+    assert values.shape == (400, 600) and values.dtype == np.float32
+    exact = DepthPrediction.load(out / "photo_disparity.npz")
+    assert (exact.kind, exact.unit) == ("disparity", "relative")
+    np.testing.assert_array_equal(exact.values, values)
+    assert Image.open(out / "photo_color.png").size == (600, 400)
+    assert Image.open(out / "photo_side_by_side.png").size == (1200, 400)
+    assert capsys.readouterr().out == f"{out}: 1 done\n"
+
+
+def test_a_metric_model_names_its_files_depth(predict, photo, tmp_path, tiny_metric_folder):
+    assert predict(photo, "--format", "npz", model=tiny_metric_folder) == 0
+    prediction = DepthPrediction.load(tmp_path / "out" / "photo_depth.npz")
+    assert (prediction.kind, prediction.unit) == ("depth", "metre")
+
+
+def test_an_authors_file_is_a_model(predict, photo, tmp_path, pytestconfig):
+    golden = pytestconfig.rootpath / "tests" / "golden" / "vit_project_depth.pt"
+    assert predict(photo, "--format", "npy", "--image-size", "64", model=golden) == 0
+    assert np.load(tmp_path / "out" / "photo_disparity.npy").shape == (400, 600)
+
+
+def test_batches_change_no_result(predict, photos, tmp_path):
+    assert predict(photos, "--format", "npy", output=tmp_path / "one") == 0
+    assert predict(photos, "--format", "npy", "--batch-size", "2", output=tmp_path / "two") == 0
+    for name in ("a", "b", "c"):
+        one, two = (np.load(tmp_path / folder / f"{name}_disparity.npy") for folder in ("one", "two"))
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_image_size_reaches_the_network(predict, photos, tmp_path):
+    assert predict(photos / "a.png", "--format", "npy", output=tmp_path / "small") == 0
+    assert predict(photos / "a.png", "--format", "npy", "--image-size", "128x160", output=tmp_path / "large") == 0
+    small, large = (np.load(tmp_path / folder / "a_disparity.npy") for folder in ("small", "large"))
+    assert small.shape == large.shape and not np.allclose(small, large)
+
+
+def test_unreadable_images_are_named_and_the_others_done(predict, photos, tmp_path, capsys):
+    (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:200])
+    (photos / "empty.jpg").touch()
+    assert predict(photos, "--format", "npy", "--batch-size", "2") == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'out'}: 2 done, 2 failed\n"
+    failed = [line for line in captured.err.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert str(photos / "b.png") in failed[0] and str(photos / "empty.jpg") in failed[1]
+    assert _visible(tmp_path / "out") == ["a_disparity.npy", "c_disparity.npy"]
+
+
+def test_a_second_run_does_only_what_is_left(predict, photos, tmp_path, capsys):
+    assert predict(photos, "--format", "npy") == 0
+    written = (tmp_path / "out" / "a_disparity.npy").stat().st_mtime_ns
+    shutil.copy(photos / "a.png", photos / "d.png")
+    assert predict(photos, "--format", "npy") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("1 done, 3 there already")
+    assert (tmp_path / "out" / "a_disparity.npy").stat().st_mtime_ns == written
+
+
+def test_results_of_other_settings_are_kept(predict, photos, capsys):
+    assert predict(photos, "--format", "npy") == 0
+    assert predict(photos, "--format", "npy", "--image-size", "96") == 2
+    assert "another image size. Choose another --output" in capsys.readouterr().err
+    assert predict(photos, "--format", "npy", "--image-size", "96", "--overwrite") == 0
+
+
+def test_a_full_disk_stops_the_run_which_then_continues(predict, photos, tmp_path, capsys, monkeypatch):
+    replace, calls = os.replace, []
+
+    def full_after_first(source, target):
+        calls.append(target)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full_after_first)
+    assert predict(photos, "--format", "npy") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "no space left on device" in error and "continues where it stopped" in error
+    monkeypatch.undo()
+    assert _visible(tmp_path / "out") == ["a_disparity.npy"]
+    assert predict(photos, "--format", "npy") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("2 done, 1 there already")
+
+
+def test_an_output_that_cannot_be_made_is_an_error(predict, photos, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    assert predict(photos, output=tmp_path / "file") == 2
+    assert capsys.readouterr().err == f"open-dpt predict: {tmp_path / 'file'}: file exists. Choose another place.\n"
+
+    def denied(self, *arguments, **options):  # as root, permissions do not hold, so the refusal is simulated
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", denied)
+    assert predict(photos) == 2
+    assert "permission denied. Change its mode or owner" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("missing/folder/model", "does not exist. Name a folder"),
+        ("missing.pt", "does not exist. Name a folder"),
+        ("empty", "holds no config.json"),
+        ("broken.pt", "truncated or no PyTorch checkpoint"),
+    ],
+)
+def test_models_that_are_none(predict, photos, tmp_path, monkeypatch, capsys, pytestconfig, model, message):
+    monkeypatch.chdir(tmp_path)
+    golden = pytestconfig.rootpath / "tests" / "golden" / "vit_project_depth.pt"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.pt").write_bytes(golden.read_bytes()[:5000])
+    assert predict(photos, model=model) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1 and model in error and message in error
+
+
+def test_a_segmentation_model_is_refused_with_the_right_command(predict, photos, tiny_segmentation_folder, capsys):
+    assert predict(photos, model=tiny_segmentation_folder) == 2
+    assert "made for segmentation, not for depth. Use `open-dpt segment`." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["tpu9000", "cuda:99"])
+def test_devices_that_are_not_there(predict, photos, capsys, device):
+    assert predict(photos, "--device", device) == 2
+    assert f"--device: {device}" in capsys.readouterr().err.replace("unknown device ", "").replace("'", "")
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_leaves_whole_files_and_continues(predict, photos, tmp_path, tiny_depth_folder, capsys, end):
+    for number in range(60):
+        shutil.copy(photos / "a.png", photos / f"z{number}.png")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "open_dpt.cli.main", "predict", str(photos), "--format", "npy,color"]
+    command += ["--model", str(tiny_depth_folder), "--output", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("*_color.png")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(end)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == (-signal.SIGKILL if end == signal.SIGKILL else 130)
+    assert "Traceback" not in error
+    before = len(list(out.glob("*.npy")))
+    assert 0 < before < 63
+    for path in out.glob("*.npy"):
+        assert np.load(path).shape[0] == 60  # every file that has its name is whole
+
+    assert predict(photos, "--format", "npy,color") == 0
+    already = int(capsys.readouterr().out.split(" done, ")[1].split()[0])
+    assert before - 1 <= already <= before
+    assert len(list(out.glob("*.npy"))) == len(list(out.glob("*_color.png"))) == 63

@@ -1,0 +1,63 @@
+"""Fixtures that several folders of tests share: tiny checkpoints with random weights, and a photo."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread a process: tiny models gain nothing from more, and two test processes would fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test reaches the network. Those that talk to the local hub server do so in processes of their own.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "image_size": 64,
+    "patch_size": 16,
+    "backbone_out_indices": [0, 1, 2, 3],
+    "neck_hidden_sizes": [16, 24, 32, 40],
+    "fusion_hidden_size": 16,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_depth_folder(tmp_path_factory) -> Path:
+    """Checkpoint of a relative depth model with its processor (64 x 64, aspect kept). Do not change it."""
+    return _save_tiny(tmp_path_factory.mktemp("tiny") / "depth", "DPTForDepthEstimation")
+
+
+@pytest.fixture(scope="session")
+def tiny_metric_folder(tmp_path_factory) -> Path:
+    """Checkpoint of a metric depth model with its processor. Do not change it."""
+    values = {"depth_estimation_type": "metric", "depth_scale": 0.01, "depth_shift": 0.1, "invert_depth": True}
+    return _save_tiny(tmp_path_factory.mktemp("tiny") / "metric", "DPTForDepthEstimation", **values)
+
+
+@pytest.fixture(scope="session")
+def tiny_segmentation_folder(tmp_path_factory) -> Path:
+    """Checkpoint of a segmentation model (5 classes) with its processor. Do not change it."""
+    names = dict(enumerate(["wall", "floor", "tree", "sky", "car"]))
+    return _save_tiny(tmp_path_factory.mktemp("tiny") / "segmentation", "DPTForSemanticSegmentation", id2label=names)
+
+
+@pytest.fixture
+def photo() -> Path:
+    """The bundled photo, 600 x 400 pixels. Do not change it."""
+    from open_dpt.assets import bundled_photo_path
+
+    return bundled_photo_path()
+
+
+def _save_tiny(folder: Path, class_name: str, **values) -> Path:
+    import torch
+
+    import open_dpt
+
+    torch.manual_seed(0)
+    config = open_dpt.DPTConfig(**TINY, **values)
+    getattr(open_dpt, class_name)(config).save_pretrained(folder)
+    open_dpt.DPTImageProcessor.for_model(config).save_pretrained(folder)
+    return folder
