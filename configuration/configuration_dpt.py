@@ -133,7 +133,7 @@ class DPTConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         validate(self)
         if self.is_hybrid and self.backbone_featmap_shape is None:
-            self.backbone_featmap_shape = [1, self.backbone_config.hidden_sizes[-1], *self.grid_size]
+            self.backbone_featmap_shape = [1, self.stem_channels[-1], *self.grid_size]
 
     def _choose_taps_of_encoder(self) -> None:
         """Make the encoder hand out tokens where it has a class token, normalised or not as we are told."""
@@ -154,6 +154,10 @@ class DPTConfig(PreTrainedConfig):
         if name not in PRESETS:
             raise ValueError(f"preset: unknown name {name!r}. Choose one of: {', '.join(PRESETS)}.")
         return cls(**{**copy.deepcopy(PRESETS[name]), **overrides})
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Does nothing: checkpoints carry a stub that imports this package, not a copy of its source files."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs):
@@ -192,6 +196,13 @@ class DPTConfig(PreTrainedConfig):
     def encoder_hidden_size(self) -> int | None:
         """Width of the encoder's tokens; None for a hierarchical encoder."""
         return None if self.is_hierarchical else self.hidden_size
+
+    @property
+    def stem_channels(self) -> list[int]:
+        """Channels of the stages a hybrid's stem hands out."""
+        stem = self.backbone_config
+        widths, stages = getattr(stem, "hidden_sizes", []), getattr(stem, "out_indices", None) or []
+        return [widths[stage - 1] for stage in stages if 0 < stage <= len(widths)]  # index 0 is the first convolution
 
     @property
     def size_divisor(self) -> int:

@@ -61,7 +61,13 @@ def _swin(model_type: str, embed_dim: int, depths: list[int], heads: list[int], 
         # The released weights were pretrained with a smaller window; its size scales their position table.
         encoder["pretrained_window_sizes"] = [12, 12, 12, 6] if window == 24 else [0, 0, 0, 0]
     neck = [embed_dim * 2**stage for stage in range(4)]
-    return {"backbone_config": encoder, "image_size": image_size, "neck_hidden_sizes": neck, "readout_type": "ignore"}
+    return {
+        "backbone_config": encoder,
+        "image_size": image_size,
+        "neck_hidden_sizes": neck,
+        "readout_type": "ignore",
+        "normalize_taps": False,  # MiDaS taps the stages as they are
+    }
 
 
 def _dinov2(width: int, layers: int, heads: int, taps: list[int], neck: list[int], fusion: int, **extra) -> dict:
@@ -88,8 +94,7 @@ def _dinov2(width: int, layers: int, heads: int, taps: list[int], neck: list[int
 
 
 PRESETS: dict[str, dict] = {
-    # A DPT-Hybrid in miniature: the bundled demonstration model.
-    # A DPT-Hybrid in miniature, the paper's sample-efficient variant: a convolutional stem, then a small ViT.
+    # The bundled demonstration model: a DPT-Hybrid in miniature, the paper's sample-efficient variant.
     "dpt-tiny": {
         "is_hybrid": True,
         "backbone_config": _bit_stem(32, [48, 96, 192], [1, 1, 2], num_groups=8),
@@ -102,7 +107,7 @@ PRESETS: dict[str, dict] = {
         "backbone_out_indices": [0, 1, 3, 7],
         "neck_hidden_sizes": [48, 96, 128, 128],
         "fusion_hidden_size": 48,
-        "head_hidden_size": 24,
+        "head_hidden_size": 16,
         # Trained from scratch, a ReLU at the end dies and unnormalised taps run away.
         "head_activation": "none",
         "normalize_taps": True,

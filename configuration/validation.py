@@ -61,10 +61,14 @@ def _validate_encoder(config) -> None:
         stem = config.backbone_config
         _require(taps[:2] == [0, 1], config, "backbone_out_indices", "[0, 1, block, block] with is_hybrid=True")
         _require(config.neck_ignore_stages == [0, 1], config, "neck_ignore_stages", "[0, 1] with is_hybrid=True")
-        stages = len(getattr(stem, "hidden_sizes", []))
-        _require(stages == 3, config, "backbone_config", "a convolutional stem of three stages with is_hybrid=True")
+        if len(config.stem_channels) != 3:
+            kind, channels = stem.model_type, config.stem_channels
+            raise ValueError(
+                "backbone_config: must be a convolutional stem with three out_features with is_hybrid=True, "
+                f"got {kind!r} with channels {channels}."
+            )
         _require(config.patch_size == 16, config, "patch_size", "16 with is_hybrid=True, the stride of the stem")
-        widths = list(stem.hidden_sizes[:2])
+        widths = config.stem_channels[:2]
         fine = list(config.neck_hidden_sizes[:2]) == widths
         _require(fine, config, "neck_hidden_sizes", f"{widths} in its first two levels, the widths of the stem")
         taps = taps[2:]
