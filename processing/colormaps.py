@@ -51,7 +51,7 @@ def palette(count: int) -> np.ndarray:
     index = np.arange(count)
     # The golden angle keeps neighbouring ids far apart in hue; three lightness levels part those that come close.
     lightness = np.array([0.62, 0.80, 0.46])[index % 3]
-    return _oklch_to_rgb(lightness, 20 + index * 137.508, np.full(count, 0.13))
+    return _oklch_to_rgb(lightness, 20 + index * 137.508, np.full(count, 0.12))
 
 
 @lru_cache

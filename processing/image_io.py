@@ -239,9 +239,13 @@ def _array_to_rgb(source, channels: str | None, keep_values: bool, name: str) ->
     if image.ndim == 2:
         image = image[None]
     else:
-        fits = {"first": shape[0] in (1, 3, 4), "last": shape[-1] in (1, 3, 4)}
-        layout = channels or next((k for k in (("first", "last") if first else ("last", "first")) if fits[k]), None)
-        if layout not in fits or not fits[layout]:
+        counts = {"first": shape[0], "last": shape[-1]}
+        fits = [
+            layout for layout in (("first", "last") if first else ("last", "first")) if counts[layout] in (1, 3, 4)
+        ]
+        # Three channels are likelier than a picture three pixels high, and likelier than 1 or 4.
+        layout = channels or next((layout for layout in fits if counts[layout] == 3), next(iter(fits), None))
+        if layout not in fits:
             raise ImageError(f"{name}: must have 1, 3 or 4 channels, got shape {shape}. Select or convert channels.")
         image = image if layout == "first" else image.permute(2, 0, 1)
     if not keep_values:

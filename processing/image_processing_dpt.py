@@ -1,6 +1,7 @@
 """DPTImageProcessor: images, label maps, depth maps and intrinsics into network inputs, and predictions back."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from transformers import AutoImageProcessor, BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.processing_utils import ImagesKwargs
+from transformers.utils import IMAGE_PROCESSOR_NAME
 
 from ..configuration import DPTConfig
 from .geometry import IGNORE_LABEL, MISSING_DEPTH, Geometry
@@ -18,7 +20,7 @@ from .settings import DEFAULTS, ENCODER_SETTINGS, validated
 from .writers import atomic_write
 
 # Larger inputs come from a thin image under "lower_bound", never from a photo.
-MAX_OUTPUT_PIXELS = 2**26
+MAX_OUTPUT_PIXELS = 2**25
 
 
 class DPTImageProcessorKwargs(ImagesKwargs, total=False):
@@ -215,8 +217,14 @@ class OpenDPTImageProcessor(BaseImageProcessor):
         """Nothing to do: copying this one file to the hub would leave its package behind."""
 
     def to_json_file(self, json_file_path) -> None:
+        """Write the settings, and for a checkpoint folder the stub that makes `trust_remote_code=True` find us."""
         with atomic_write(json_file_path) as file:
             file.write(self.to_json_string().encode())
+        path = Path(json_file_path)
+        if path.name == IMAGE_PROCESSOR_NAME:
+            from ..modeling_dpt.conversion.remote_stub import place_stub  # loads the models, which only saving needs
+
+            place_stub(path.parent)
 
     def _settings(self, overrides: dict) -> dict:
         unknown = sorted(set(overrides) - set(self.valid_kwargs.__annotations__))

@@ -1,6 +1,7 @@
 """Files for predictions. Every file appears complete or not at all: a temporary name first, then a rename."""
 
 import errno
+import io
 import json
 import os
 import secrets
@@ -49,8 +50,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno, f"{error.strerror or error}. Check the path.")
-        raise type(error)(error.errno, remedy, str(path)) from error
+        remedy = _REMEDIES.get(error.errno, f"could not be written ({error.strerror or error}). Check the path.")
+        explained = type(error)(f"{path}: {remedy}")
+        explained.errno = error.errno
+        raise explained from None
 
 
 def write_image(path: Path, picture: np.ndarray) -> None:
@@ -59,8 +62,7 @@ def write_image(path: Path, picture: np.ndarray) -> None:
     format = Image.registered_extensions().get(suffix)
     if format is None:
         raise ValueError(f"{path}: suffix must name a picture format such as .png or .jpg, got {suffix!r}.")
-    with atomic_write(path) as file:
-        Image.fromarray(picture).save(file, format=format)
+    _write_picture(path, Image.fromarray(picture), format)
 
 
 def write_labels(path: Path, labels: np.ndarray, colors: np.ndarray) -> None:
@@ -72,8 +74,7 @@ def write_labels(path: Path, labels: np.ndarray, colors: np.ndarray) -> None:
         image.putpalette(colors[:256].tobytes())
     else:
         image = Image.fromarray(labels.astype(np.uint16))
-    with atomic_write(path) as file:
-        image.save(file, format="PNG")
+    _write_picture(path, image, "PNG")
 
 
 def write_depth(
@@ -83,7 +84,7 @@ def write_depth(
     format = format or _FORMATS.get(path.suffix.lower())
     if format not in _FORMATS.values():
         known = ", ".join([*_FORMATS.values(), "color"])
-        raise ValueError(f"{path}: format must be one of {known}, got {format or path.suffix!r}.")
+        raise ValueError(f"{path}: format must be one of {known}, got {format or path.suffix}.")
     if options and format != "png16":
         raise TypeError(f"{next(iter(options))}: not an option of format {format}.")
     if format == "png16":
@@ -135,8 +136,7 @@ def write_png16(
     pixels = np.where(valid, np.clip(np.nan_to_num(pixels), 1, 65535), 0).astype(np.uint16)
     text = PngInfo()
     text.add_text(PNG_TEXT_KEY, json.dumps({"kind": kind, "unit": unit, "scale": scale, "offset": offset}))
-    with atomic_write(path) as file:
-        Image.fromarray(pixels).save(file, format="PNG", pnginfo=text)
+    _write_picture(path, Image.fromarray(pixels), "PNG", pnginfo=text)
 
 
 def read_depth(path: Path) -> dict[str, Any]:
@@ -165,6 +165,14 @@ def read_depth(path: Path) -> dict[str, Any]:
         pixels = np.array(image)
     values = meaning["offset"] + pixels / meaning["scale"]
     return {"values": values, "valid": pixels > 0, "kind": meaning["kind"], "unit": meaning["unit"]}
+
+
+def _write_picture(path: Path, image: Image.Image, format: str, **options) -> None:
+    # Encoded in memory first: PIL's encoders turn a full disk into "encoder error -2".
+    data = io.BytesIO()
+    image.save(data, format=format, **options)
+    with atomic_write(path) as file:
+        file.write(data.getbuffer())
 
 
 def _read_pfm(path: Path) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Predictions come in order, at image size, from a stream read only a little ahead."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from open_dpt import DPTImageProcessor
+from open_dpt.processing import FailedImage, ImageError, predict_depth, predict_segmentation
+from open_dpt.processing.predictor import WINDOW_BATCHES
+
+
+class Stub(torch.nn.Module):
+    """Depth = the red channel; classes = which colour channel is strongest. Records the batches it sees."""
+
+    def __init__(self, dtype=torch.float32, **config):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.ones((), dtype=dtype))
+        self.config = SimpleNamespace(**config)
+        self.batches = []
+
+    def forward(self, pixel_values):
+        assert pixel_values.dtype == self.gain.dtype and not self.training and not torch.is_grad_enabled()
+        self.batches.append(tuple(pixel_values.shape))
+        return {"predicted_depth": pixel_values[:, 0] * self.gain, "logits": pixel_values * self.gain}
+
+
+PROCESSOR = DPTImageProcessor(size=32, keep_aspect_ratio=True, ensure_multiple_of=16, do_normalize=False)
+SIZES = [(20, 40), (30, 30), (40, 20), (40, 80), (16, 16), (30, 31), (60, 60)]
+
+
+def pictures():
+    return [Image.new("RGB", (w, h), (20 * i + 10, 0, 0)) for i, (h, w) in enumerate(SIZES)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_order_and_sizes_are_kept(batch_size):
+    model = Stub()
+    results = list(predict_depth(model, PROCESSOR, pictures(), batch_size=batch_size))
+    assert [result.values.shape for result in results] == SIZES
+    for index, result in enumerate(results):
+        np.testing.assert_allclose(result.values, (20 * index + 10) / 255, atol=1e-4)
+    assert sum(shape[0] for shape in model.batches) == len(SIZES)
+    assert max(shape[0] for shape in model.batches) == {1: 1, 2: 2, 3: 3, 100: 4}[batch_size]  # four are square
+    assert model.training  # as before
+
+
+def test_kind_and_unit_follow_the_model():
+    (relative,) = predict_depth(Stub(), PROCESSOR, pictures()[0])
+    (metric,) = predict_depth(Stub(depth_estimation_type="metric"), PROCESSOR, pictures()[0])
+    assert (relative.kind, relative.unit) == ("disparity", "relative")
+    assert (metric.kind, metric.unit) == ("depth", "metre")
+
+
+def test_half_precision_models_give_float32():
+    (prediction,) = predict_depth(Stub(torch.bfloat16), PROCESSOR, pictures()[1])
+    assert prediction.values.dtype == np.float32
+
+
+def test_segmentation():
+    image = np.zeros((24, 48, 3), np.uint8)
+    image[:, :24, 0], image[:, 24:, 2] = 255, 255
+    (prediction,) = predict_segmentation(Stub(id2label={0: "r", 1: "g", 2: "b"}), PROCESSOR, image)
+    assert prediction.labels.shape == (24, 48) and prediction.id2label[2] == "b"
+    assert (prediction.labels[:, :22] == 0).all() and (prediction.labels[:, 26:] == 2).all()
+
+
+def test_a_single_source_of_any_kind(tmp_path):
+    path = tmp_path / "a.png"
+    pictures()[0].save(path)
+    array = np.array(pictures()[0])
+    for source in (path, str(path), path.read_bytes(), array, torch.from_numpy(array).permute(2, 0, 1)):
+        (prediction,) = predict_depth(Stub(), PROCESSOR, source)
+        assert prediction.values.shape == (20, 40)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_the_stream_is_not_read_far_ahead(batch_size):
+    read = 0
+
+    def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield pictures()[0]
+
+    stream = predict_depth(Stub(), PROCESSOR, endless(), batch_size=batch_size)
+    assert read == 0
+    next(stream)
+    assert read <= batch_size * WINDOW_BATCHES and (batch_size > 1 or read == 1)
+    stream.close()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_unreadable_images_keep_their_place(tmp_path, batch_size):
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    sources = [pictures()[0], tmp_path / "broken.jpg", pictures()[1], tmp_path / "missing.jpg", 7]
+    results = list(predict_depth(Stub(), PROCESSOR, iter(sources), batch_size=batch_size, errors="yield"))
+    assert [isinstance(result, FailedImage) for result in results] == [False, True, False, True, True]
+    assert results[1].source == tmp_path / "broken.jpg" and isinstance(results[1].error, ImageError)
+    assert isinstance(results[3].error, FileNotFoundError)
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        list(predict_depth(Stub(), PROCESSOR, sources))
+
+
+def test_exif_orientation_sets_the_size():
+    picture = Image.new("RGB", (48, 24))
+    picture.getexif()[0x0112] = 6
+    (prediction,) = predict_depth(Stub(), PROCESSOR, picture)
+    assert prediction.values.shape == (48, 24)
+
+
+def test_wrong_options_fail_at_the_call():
+    with pytest.raises(ValueError, match=r"errors: .* got 'ignore'"):
+        predict_depth(Stub(), PROCESSOR, [], errors="ignore")
+    with pytest.raises(ValueError, match=r"batch_size: .* got 0"):
+        predict_depth(Stub(), PROCESSOR, [], batch_size=0)
