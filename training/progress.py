@@ -1,0 +1,83 @@
+"""How far training has come: by steps, by minutes, or whichever ends first.
+
+Learning rate and resolution are functions of this number alone, so a run can be planned either way, and a run that is
+interrupted and resumed behaves like one that was not.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Progress:
+    """Steps and minutes used, over all runs that were resumed into one.
+
+    Args:
+        max_steps: Optimizer steps that make a whole training, or None.
+        max_minutes: Minutes that make a whole training, or None.
+
+    Raises:
+        ValueError: neither limit is given, or one is not positive.
+    """
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    step: int = 0
+    minutes_before: float = 0.0
+    _started: float = field(default_factory=time.monotonic, repr=False)
+
+    def __post_init__(self):
+        limits = [limit for limit in (self.max_steps, self.max_minutes) if limit is not None]
+        if not limits or min(limits) <= 0:
+            raise ValueError(
+                "length of training: must be positive, got "
+                f"max_steps {self.max_steps}, max_minutes {self.max_minutes}. "
+                "Pass --max_train_steps, --max_train_images or --max_minutes."
+            )
+
+    @property
+    def minutes(self) -> float:
+        return self.minutes_before + (time.monotonic() - self._started) / 60
+
+    @property
+    def fraction(self) -> float:
+        """0 at the start, 1 when training is over."""
+        by_steps = self.step / self.max_steps if self.max_steps else 0.0
+        by_minutes = self.minutes / self.max_minutes if self.max_minutes else 0.0
+        return min(1.0, max(by_steps, by_minutes))
+
+    # The two methods that `Accelerator.register_for_checkpointing` asks for.
+    def state_dict(self) -> dict:
+        return {"step": self.step, "minutes": self.minutes}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.step, self.minutes_before = state["step"], state["minutes"]
+        self._started = time.monotonic()
+
+
+def parse_resolution_schedule(text: str) -> list[tuple[int, float]]:
+    """Read "128:0.75,192:0.25": image sizes in pixels, each with its part of the training.
+
+    Returns:
+        (size, fraction of training at which this size ends) pairs; the last fraction is 1.
+
+    Raises:
+        ValueError: the text has another form, or the parts do not sum to 1.
+    """
+    try:
+        pairs = [item.split(":") for item in text.split(",")]
+        sizes, parts = [int(size) for size, _ in pairs], [float(part) for _, part in pairs]
+    except ValueError:
+        sizes, parts = [], []
+    if not sizes or min(sizes) <= 0 or min(parts) <= 0 or abs(sum(parts) - 1) > 1e-6:
+        raise ValueError(
+            f"resolution_schedule: must be SIZE:PART,... with parts that sum to 1, got {text!r}. "
+            "For example 128:0.75,192:0.25, or 192:1 for a single size."
+        )
+    ends = [sum(parts[: index + 1]) for index in range(len(parts) - 1)] + [1.0]
+    return list(zip(sizes, ends, strict=True))
+
+
+def size_at(schedule: list[tuple[int, float]], fraction: float) -> int:
+    """Image size in pixels when `fraction` of the training is done."""
+    return next((size for size, end in schedule if fraction < end), schedule[-1][0])
