@@ -18,7 +18,7 @@ _WHERE = {
     "write_cache": "cache",
     "write_contact_sheet": "contact_sheet",
 }
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from . import scenes_indoor as indoor
 from . import scenes_outdoor as outdoor
 from .scene import Scene
+from .viewpoint import settle
 
 # Share of each type in training; 0 = held out, never drawn unless named.
 SCENES: dict[str, tuple[Callable[[Scene], None], float]] = {
@@ -35,13 +36,13 @@ def photometry(s: Scene) -> None:
     r = s.rng
     tint = r.gauss(0, 0.06), r.gauss(0, 0.06)
     sharp = r.random()
-    sigma = 0.35 if sharp < 0.5 else r.uniform(0.35, 1.2)
+    sigma = 0.42 if sharp < 0.5 else r.uniform(0.35, 1.2)
     shake = r.uniform(0.5, 2.0) if r.random() < 0.12 else 0.0
     along = r.random()
     noise = 0.0 if r.random() < 0.25 else 0.03 * r.random() ** 2
     s.settings |= {
-        "exposure": (min(max(r.gauss(0.42, 0.1), 0.15), 0.7),),
-        "contrast": (r.uniform(0.85, 1.2),),
+        "exposure": (min(max(r.gauss(0.47, 0.09), 0.22), 0.72),),
+        "contrast": (r.uniform(0.95, 1.55),),
         "gamma": (r.uniform(0.85, 1.2),),
         "white": (1.0 + tint[0], 1.0, 1.0 + tint[1]),
         "saturation": (
@@ -71,5 +72,6 @@ def build_scene(seed: int, scene_types: Sequence[str] | None = None) -> Scene:
     weights = None if scene_types else [SCENES[name][1] for name in names]
     name = scene.rng.choices(names, weights)[0]
     SCENES[name][0](scene)
+    settle(scene)
     photometry(scene)
     return scene

@@ -269,9 +269,9 @@ def monitor(s: Scene, x: float, y: float, z: float) -> None:
     s.box(x + 0.023, y, z + 0.135, 0.008, w - 0.03, h - 0.03, draw(r, "screen", emission=r.choice((0.0, 0.3, 0.8))))
 
 
-def desk(s: Scene, width: float | None = None) -> None:
+def desk(s: Scene, width: float | None = None, height: float | None = None) -> None:
     r = s.rng
-    w, d, h = width or r.uniform(1.1, 1.9), r.uniform(0.6, 0.85), r.uniform(0.7, 0.76)
+    w, d, h = width or r.uniform(1.1, 1.9), r.uniform(0.6, 0.85), height or r.uniform(0.7, 0.76)
     table(s, d, w, h, 0.5)
     for _ in range(r.choice((0, 1, 1, 2))):
         monitor(s, -0.12, r.uniform(-0.3, 0.3) * w, h)

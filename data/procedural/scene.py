@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ class Scene:
     rows: list = field(default_factory=list)
     frame: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 1.0)  # x, y, z, yaw, scale
     settings: dict = field(default_factory=dict)
+    viewpoint: Callable[[], None] | None = None  # draws another camera
+    near: float = 0.7  # metres; most of a good view lies beyond
 
     # -- frames ---------------------------------------------------------------------------------------------------
     def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0) -> Scene:
@@ -95,34 +98,20 @@ class Scene:
         rnd = self.rng.random
         # A fitted texture starts at the face's corner, a repeating one anywhere.
         ou, ov = (rnd(), rnd()) if m.period > 0 else (su, sw)
-        self.rows.append(
-            (
-                shape,
-                *self.world(*centre),
-                angles[0] + self.frame[3],
-                angles[1],
-                angles[2],
-                hx,
-                hy,
-                hz,
-                taper,
-                caster,
-                m.texture,
-                su,
-                sv,
-                sw,
-                ou,
-                ov,
-                *m.a,
-                *m.b,
-                *m.c,
-                m.specular,
-                m.gloss,
-                m.emission,
-                m.dirt,
-                texels,
-            )  # fmt: skip
+        place = (
+            shape,
+            *self.world(*centre),
+            angles[0] + self.frame[3],
+            angles[1],
+            angles[2],
+            hx,
+            hy,
+            hz,
+            taper,
+            caster,
         )
+        look = (m.texture, su, sv, sw, ou, ov, *m.a, *m.b, *m.c, m.specular, m.gloss, m.emission, m.dirt, texels)
+        self.rows.append(place + look)
 
     def box(self, x, y, z, sx, sy, sz, material, yaw=0.0, pitch=0.0, roll=0.0, caster=1.0) -> None:
         """Box with full sizes sx, sy, sz whose bottom centre is (x, y, z)."""

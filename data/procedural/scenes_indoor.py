@@ -16,9 +16,15 @@ def indoor_light(s: Scene, x: float, y: float, height: float) -> None:
     warm = r.uniform(0.7, 1.0)
     power = r.uniform(0.8, 2.2)
     cast = (power, power * (0.5 + 0.5 * warm), power * (0.1 + 0.9 * warm))
-    ambient = r.uniform(0.1, 0.6)
+    ambient = r.uniform(0.08, 0.45)
+    place = (r.uniform(-0.8, 0.8) * x, r.uniform(-0.8, 0.8) * y, height - 0.15)
+    if r.random() < 0.35:  # daylight from a window instead
+        side = r.choice((-1, 1))
+        place = (side * (x + 0.3), r.uniform(-0.8, 0.8) * y, r.uniform(1.2, 2.2))
+        if r.random() < 0.5:
+            place = (r.uniform(-0.8, 0.8) * x, side * (y + 0.3), place[2])
     s.settings |= {
-        "key_position": (r.uniform(-0.8, 0.8) * x, r.uniform(-0.8, 0.8) * y, height - 0.15),
+        "key_position": place,
         "key_colour": cast,
         "key_reach": (r.uniform(1.5, 5.0),),
         "fill_position": (r.uniform(-0.9, 0.9) * x, r.uniform(-0.9, 0.9) * y, height * r.uniform(0.5, 0.95)),
@@ -172,6 +178,7 @@ def wall_things(s: Scene, length: float, height: float) -> None:
 def hand_held(s: Scene, x: float, y: float, top: float) -> None:
     """A camera anywhere in the room, looking mostly across it."""
     r = s.rng
+    s.viewpoint = lambda: hand_held(s, x, y, top)
     cx, cy = r.uniform(-0.9, 0.9) * x, r.uniform(-0.9, 0.9) * y
     tx, ty = r.uniform(-0.8, 0.8) * x, r.uniform(-0.8, 0.8) * y
     if math.hypot(tx - cx, ty - cy) < 0.35 * max(x, y):
@@ -281,7 +288,7 @@ def kitchen(s: Scene) -> None:
 def office(s: Scene) -> None:
     """Desks in rows, often with cubicle partitions."""
     r = s.rng
-    x, y, frames = _room(s, 2.5, 6.0)
+    x, y, frames = _room(s, 2.0, 4.2)
     partition, rail = draw(r, "partition"), draw(r, r.choice(("metal", "white", "wood")))
     cubicles, high = r.random() < 0.65, r.uniform(1.2, 1.7)
     step_x, step_y = r.uniform(1.9, 2.8), r.uniform(1.6, 2.1)
@@ -290,8 +297,8 @@ def office(s: Scene) -> None:
     while gx < x - 0.6:
         gy = -y + 1.0
         while gy < y - 0.8:
-            clear = math.hypot(gx - cx, gy - cy) > 1.1
-            if clear and r.random() < 0.75 and len(s.rows) < 260:
+            clear = math.hypot(gx - cx, gy - cy) > 0.9
+            if clear and r.random() < 0.85 and len(s.rows) < 260:
                 s.at(gx, gy, 0, 0 if r.random() < 0.9 else 1.57)
                 f.desk(s, step_y - 0.15)
                 if cubicles:
@@ -315,11 +322,16 @@ def corridor(s: Scene) -> None:
     indoor_light(s, x, y, height)
     s.settings["fill_reach"] = (4.0,)
     frames = shell(s, x, y, height, r.random() < 0.2)
-    s.settings |= {
-        "camera": (r.uniform(-0.95, 0.0) * x, r.uniform(-0.5, 0.5) * y, r.uniform(0.8, 1.8)),
-        "angles": (r.gauss(0, 0.25), r.gauss(0.08, 0.15), r.gauss(0, 0.04)),
-        "fov": (r.uniform(45, 85),),
-    }
+
+    def view() -> None:
+        s.settings |= {
+            "camera": (r.uniform(-0.95, 0.0) * x, r.uniform(-0.5, 0.5) * y, r.uniform(0.8, 1.8)),
+            "angles": (r.gauss(0, 0.25), r.gauss(0.08, 0.15), r.gauss(0, 0.04)),
+            "fov": (r.uniform(45, 85),),
+        }
+
+    s.viewpoint = view
+    view()
     along_walls(s, frames[2:], (f.cupboard, f.shelf, f.bin_, f.plant, f.chair, f.boxes), 0.25)
     people(s, x, y, 0.4)
 
@@ -353,16 +365,38 @@ def tabletop(s: Scene) -> None:
     width, depth = r.uniform(0.8, 2.0), r.uniform(0.6, 1.2)
     s.at(0, 0, 0, yaw)
     s.settings |= {"camera": (0, 0, 0)}
-    f.table(s, depth, width, h, 0.4)
+    if r.random() < 0.6:
+        f.table(s, depth, width, h, 0.4)
+    else:  # a desk against a partition or a board, a chair before it
+        f.desk(s, width, h)
+        depth = 0.7
+        back = draw(r, r.choice(("partition", "paint", "wood", "plain")))
+        s.box(-0.45, 0, 0, 0.05, width + 0.2, r.uniform(1.0, 1.7), back)
+        for side in r.choice(((), (-1,), (1,), (-1, 1))):
+            s.box(0.1, side * (0.5 * width + 0.1), 0, 1.2, 0.05, r.uniform(1.0, 1.6), back)
+        s.at(
+            r.uniform(0.6, 0.9) * math.cos(yaw),
+            r.uniform(0.6, 0.9) * math.sin(yaw),
+            0,
+            yaw + math.pi + r.gauss(0, 0.6),
+        )
+        r.choice((f.office_chair, f.chair))(s)
+        s.at(0, 0, 0, yaw)
     for _ in range(r.randint(3, 16)):
         f.item(s, r.uniform(-0.45, 0.45) * depth, r.uniform(-0.45, 0.45) * width, h, r.uniform(0.8, 1.6))
-    away, up = r.uniform(0.4, 1.1), r.uniform(0.1, 0.7)
-    turn = r.uniform(0, 6.3)
-    s.settings |= {
-        "camera": (away * math.cos(turn), away * math.sin(turn), h + up),
-        "angles": (turn + math.pi + r.gauss(0, 0.2), math.atan2(up, away) * r.uniform(0.3, 1.1), r.gauss(0, 0.08)),
-        "fov": (r.uniform(40, 75),),
-    }
+
+    def view() -> None:
+        away, up = r.choice((r.uniform(0.4, 1.1), r.uniform(1.0, 2.2))), r.uniform(0.1, 0.8)
+        s.near = 0.5 * away
+        turn = yaw + r.gauss(0, 0.7) if r.random() < 0.7 else r.uniform(0, 6.3)
+        s.settings |= {
+            "camera": (away * math.cos(turn), away * math.sin(turn), h + up),
+            "angles": (turn + math.pi + r.gauss(0, 0.2), math.atan2(up, away) * r.uniform(0.3, 1.1), r.gauss(0, 0.08)),
+            "fov": (r.uniform(40, 75),),
+        }
+
+    s.viewpoint = view
+    view()
     along_walls(s, frames, f.AT_WALL, 0.6)
     scatter(s, x, y, f.FREE_STANDING, r.randint(0, 4))
 

@@ -14,17 +14,17 @@ from .scene import Scene
 def daylight(s: Scene) -> None:
     """Sun, sky, haze; clear or overcast, any hour."""
     r = s.rng
-    overcast = r.random() < 0.3
+    overcast = r.random() < 0.25
     azimuth, height = r.uniform(0, 6.3), r.uniform(0.15, 1.3)
     sun = (math.cos(azimuth) * math.cos(height), math.sin(azimuth) * math.cos(height), math.sin(height))
-    power = r.uniform(0.1, 0.4) if overcast else r.uniform(1.2, 3.0)
+    power = r.uniform(0.1, 0.4) if overcast else r.uniform(1.5, 4.0)
     warm = 1.0 - 0.45 * max(0.0, 0.6 - height)
     blue = r.uniform(0.2, 0.9)
     level = r.uniform(0.5, 1.6)
     zenith = (level * (0.9 - 0.65 * blue), level * (0.95 - 0.4 * blue), level)
     pale = r.uniform(0.4, 1.0)
     horizon = tuple(z + (1.15 * level * w - z) * pale for z, w in zip(zenith, (1.0, 0.99, 0.97), strict=True))
-    ambient = r.uniform(0.7, 1.1) if overcast else r.uniform(0.2, 0.6)
+    ambient = r.uniform(0.7, 1.1) if overcast else r.uniform(0.15, 0.5)
     s.settings |= {
         "key_position": tuple(400 * k for k in sun),
         "key_colour": (power, power * (0.3 + 0.7 * warm), power * warm * warm * 0.95),
@@ -33,7 +33,11 @@ def daylight(s: Scene) -> None:
         "zenith": zenith,
         "horizon": horizon,
         "clouds": (r.uniform(0.0, 1.2), r.random(), r.random(), r.uniform(0.5, 2.0)),
-        "fog": (r.choice((0.0, 0.0, r.uniform(0.0005, 0.004), r.uniform(0.004, 0.02))),),
+        "fog": (
+            r.choice(
+                (0.0, 0.0, 0.0, 0.0, r.uniform(0.0005, 0.004), r.uniform(0.0005, 0.004), r.uniform(0.004, 0.015))
+            ),
+        ),
     }
 
 
@@ -93,8 +97,8 @@ def street(s: Scene) -> None:
                 r.choice((o.fence, o.hedge))(s, width)
             x += width
         row = r.random()
-        if row < 0.65:  # trees in a row
-            x, gap = r.uniform(2, 10), r.uniform(6, 14)
+        if row < 0.7:  # trees in a row
+            x, gap = r.uniform(2, 10), r.uniform(4.5, 13)
             size = r.uniform(4, 11)
             while x < 70 and len(s.rows) < 330:
                 s.at(
@@ -141,12 +145,19 @@ def street(s: Scene) -> None:
         o.pole_line(s, 80)
     if r.random() < 0.3:
         hills(s, 250)
-    if r.random() < 0.75:
-        look(s, 0, r.uniform(-0.7, 0.7) * half, r.uniform(1.2, 2.2), r.gauss(0, 0.12), r.gauss(0.03, 0.06), roll=0.015)
-    else:  # a walker's view, across the street as well
-        side = r.choice((-1, 1))
-        yaw = -side * r.uniform(0, 1.6) if r.random() < 0.6 else side * r.uniform(0, 0.5)
-        look(s, 0, side * (half + r.uniform(0.2, 0.8) * walk), r.uniform(1.3, 1.9), yaw, r.gauss(0.03, 0.12))
+
+    def view() -> None:
+        if r.random() < 0.75:
+            y, z = r.uniform(-0.7, 0.7) * half, r.uniform(1.2, 2.2)
+            look(s, r.uniform(-4, 4), y, z, r.gauss(0, 0.12), r.gauss(0.03, 0.06), roll=0.015)
+        else:  # a walker's view, across the street as well
+            side = r.choice((-1, 1))
+            yaw = -side * r.uniform(0, 1.6) if r.random() < 0.6 else side * r.uniform(0, 0.5)
+            y = side * (half + r.uniform(0.2, 0.8) * walk)
+            look(s, r.uniform(-4, 4), y, r.uniform(1.3, 1.9), yaw, r.gauss(0.03, 0.12))
+
+    s.viewpoint, s.near = view, 2.0
+    view()
 
 
 def hills(s: Scene, distance: float) -> None:
@@ -206,7 +217,13 @@ def open_ground(s: Scene) -> None:
     if r.random() < 0.15:
         s.at(2, r.uniform(-8, 8), 0, r.gauss(0, 0.4))
         o.pole_line(s, 90)
-    look(s, 0, 0, r.choice((r.uniform(1.2, 2.0), r.uniform(0.4, 6.0))), r.gauss(0, 0.2), r.gauss(0.05, 0.12), (40, 85))
+
+    def view() -> None:
+        z = r.choice((r.uniform(1.2, 2.0), r.uniform(0.4, 6.0)))
+        look(s, r.gauss(0, 1.5), r.gauss(0, 1.5), z, r.gauss(0, 0.25), r.gauss(0.05, 0.12), (40, 85))
+
+    s.viewpoint, s.near = view, 1.0
+    view()
 
 
 def close_up(s: Scene) -> None:

@@ -186,9 +186,9 @@ def grass(rng, i):
 
 def leaves(rng, i):
     """Foliage with gaps; alpha cuts them out."""
-    n = noise(rng, (0.8, 1.0, 1.2, 0.7)[i % 4], low=6)
+    n = noise(rng, (0.9, 1.1, 1.3, 0.8)[i % 4], low=3)
     fine = noise(rng, 0.4, low=12)
-    solid = n + 0.5 * fine + (0.6, 0.3, 0.9, 0.0)[i % 4]
+    solid = n + 0.5 * fine + (0.1, -0.15, 0.3, -0.3)[i % 4]
     return weave(0.5 + 0.4 * fine, step(fine - 1.5), 0.75 + 0.25 * n + 0.1 * fine, 0.02 + 0.98 * step(solid))
 
 

@@ -86,7 +86,7 @@ def cone_candidates(offset: list[Tensor], radius: Tensor, usable: Tensor, rays: 
     length = (rays * rays).sum(0).sqrt()  # (R, N)
     unit = rays / length.clamp(min=1e-6)
     axis = unit.sum(1)
-    axis = axis / axis.norm(dim=0).clamp(min=1e-6)  # (3, N)
+    axis = axis / (axis * axis).sum(0).sqrt().clamp(min=1e-6)  # (3, N)
     cosine = (unit * axis[:, None]).sum(0)
     cosine = torch.where(length > 0, cosine, 1.0).amin(0).clamp(-1, 1).view(b, tiles, 1)
     sine = (1 - cosine * cosine).sqrt()
