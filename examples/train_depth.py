@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     progress = Progress(min((limit for limit in limits if limit), default=None), args.max_minutes)
     sizes = parse_resolution_schedule(args.resolution_schedule or f"{args.image_size}:1")
 
-    model = build_model(args)
+    model = build_model(args).train()  # marks the parameters no output depends on, before DDP counts them
     groups = parameter_groups(model, args.learning_rate, args.weight_decay, args.encoder_learning_rate)
     peaks = [group["lr"] for group in groups]
     criterion = ScaleShiftInvariantLoss(
