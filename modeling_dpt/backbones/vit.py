@@ -39,7 +39,8 @@ class TokenEmbeddings(nn.Module):
 
     def resized_positions(self, grid: tuple[int, int]) -> torch.Tensor:
         """Position embeddings (1, L, D) for a grid (h, w): bilinear, only where the grid is not the stored one."""
-        if grid == self.grid_size:
+        # An exported graph serves every grid; resizing to the stored one changes nothing.
+        if grid == self.grid_size and not torch.compiler.is_exporting():
             return self.position_embeddings
         prefix, stored = self.position_embeddings.tensor_split((self.num_prefix_tokens,), dim=1)
         stored = stored.unflatten(1, self.grid_size).permute(0, 3, 1, 2)  # (1, D, h, w)
