@@ -43,7 +43,7 @@ $(BIN)/.installed-lint: constraints.txt | $(BIN)/.created
 	@touch $@
 
 demo: $(BIN)/.installed
-	$(BIN)/open-dpt predict assets/*.jpg --format side-by-side color png16 --output demo_output --overwrite
+	$(BIN)/open-dpt predict assets/*.jpg --format side-by-side,color,png16 --output demo_output --overwrite
 
 test: $(BIN)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
