@@ -1,9 +1,35 @@
-"""Score a relative model on a batch of scenes with exact disparity, as `zero_shot` scores photographs."""
+"""Score a relative model on procedural scenes that it was not trained on, as `zero_shot` scores photographs."""
 
 import torch
 from torch import Tensor, nn
 
+from ..data.procedural import HELD_OUT, HELD_OUT_SEED, render_batch
 from .zero_shot import Score, mean_score, score_affine_aligned
+
+
+class HeldOutScenes:
+    """Scenes with seeds never trained on: of the training types ("new_seeds") and of others ("new_types").
+
+    Args:
+        count: Scenes of each kind; 0 gives an empty set, whose scores are empty.
+        size: Side in pixels.
+        device: Where to render and keep them.
+    """
+
+    def __init__(self, count: int, size: int, device: str | torch.device = "cpu"):
+        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + count)
+        kinds = {"new_seeds": None, "new_types": HELD_OUT} if count else {}
+        self._scenes = {kind: render_batch(seeds, (size, size), device, types) for kind, types in kinds.items()}
+
+    def score(self, model: nn.Module) -> dict[str, float]:
+        """KIND/abs_rel and KIND/delta1 of a model that reads images in -1 to 1; its training mode is restored."""
+        training, results = model.training, {}
+        model.eval()
+        for kind, (images, disparities) in self._scenes.items():
+            score = score_scenes(model, images.float() / 127.5 - 1, disparities)
+            results |= {f"{kind}/abs_rel": round(score.abs_rel, 4), f"{kind}/delta1": round(score.delta1, 4)}
+        model.train(training)
+        return results
 
 
 @torch.inference_mode()

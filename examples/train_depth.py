@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from open_dpt import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
-from open_dpt.data.procedural import HELD_OUT, HELD_OUT_SEED, CachedScenes, render_batch
-from open_dpt.evaluation.held_out import score_scenes
+from open_dpt.data.procedural import HELD_OUT_SEED, CachedScenes, render_batch
+from open_dpt.evaluation.held_out import HeldOutScenes
 from open_dpt.modeling_dpt.losses import ScaleShiftInvariantLoss
 from open_dpt.training import (
+    DRAWS,
     SCHEDULES,
     BatchPlan,
     Progress,
@@ -40,8 +41,10 @@ from open_dpt.training import (
     save_checkpoint,
     set_learning_rate,
     size_at,
-    step_generator,
+    step_draws,
 )
+
+MAX_SKIPPED = 100  # steps without a finite gradient before training gives up
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -129,23 +132,6 @@ def training_batches(args: argparse.Namespace, accelerator: Accelerator, first_s
         step += 1
 
 
-def held_out_scenes(args: argparse.Namespace, device: torch.device) -> dict:
-    """Scenes with seeds never trained on: of the training types, and of types never trained on."""
-    seeds, size = range(HELD_OUT_SEED, HELD_OUT_SEED + args.eval_scenes), (args.image_size, args.image_size)
-    kinds = {"new_seeds": None, "new_types": HELD_OUT} if args.eval_scenes else {}
-    return {kind: render_batch(seeds, size, device, types) for kind, types in kinds.items()}
-
-
-def evaluate(model: torch.nn.Module, scenes: dict) -> dict[str, float]:
-    model.eval()
-    results = {}
-    for kind, (images, disparities) in scenes.items():
-        score = score_scenes(model, normalise(images.float() / 255), disparities)
-        results |= {f"{kind}/abs_rel": round(score.abs_rel, 4), f"{kind}/delta1": round(score.delta1, 4)}
-    model.train()
-    return results
-
-
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     accelerator = Accelerator(
@@ -177,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
             accelerator.load_state(str(checkpoint))
             accelerator.print(f"resumed from {checkpoint} at step {progress.step}")
 
-    scenes = held_out_scenes(args, accelerator.device) if accelerator.is_main_process else {}
+    held_out = HeldOutScenes(args.eval_scenes * accelerator.is_main_process, args.image_size, accelerator.device)
     stop, skipped, seen, losses = StopRequest(), 0, 0, []
     bar = tqdm(total=progress.max_steps, initial=progress.step, disable=not accelerator.is_local_main_process)
 
@@ -198,9 +184,11 @@ def main(arguments: list[str] | None = None) -> None:
         if stop or progress.fraction >= 1:
             break
         size = size_at(sizes, progress.fraction)
-        generator = step_generator(args.seed, progress.step, accelerator.process_index)
+        draws = step_draws(
+            args.seed, progress.step, len(images), DRAWS, accelerator.process_index, accelerator.num_processes
+        )
         views, targets = random_views(
-            images, disparities, size, generator, smallest_area=args.smallest_area, colour=args.colour_jitter
+            images, disparities, size, draws, smallest_area=args.smallest_area, colour=args.colour_jitter
         )
         pixel_values = normalise(views)
         if args.channels_last:
@@ -216,8 +204,10 @@ def main(arguments: list[str] | None = None) -> None:
             skipped = 0
         else:
             skipped += 1
-            if skipped == 100:
-                raise FloatingPointError("training: 100 steps in a row had no finite gradient. Lower --learning_rate.")
+            if skipped == MAX_SKIPPED:
+                raise FloatingPointError(
+                    f"training: {skipped} steps in a row had no finite gradient. Lower --learning_rate."
+                )
         optimizer.zero_grad()
         progress.step += 1
         seen += batch_size
@@ -230,8 +220,8 @@ def main(arguments: list[str] | None = None) -> None:
             log({"loss": round(mean, 5), "learning_rate": factor * peaks[-1], "size": size, "images_per_second": rate})
             bar.set_postfix(loss=f"{mean:.4f}", size=size, images_per_s=f"{rate:.1f}")
             window_start, seen, losses = time.monotonic(), 0, []
-        if scenes and progress.step % args.eval_every_steps == 0:
-            results = evaluate(accelerator.unwrap_model(model), scenes)
+        if progress.step % args.eval_every_steps == 0 and accelerator.is_main_process and args.eval_scenes:
+            results = held_out.score(accelerator.unwrap_model(model))
             log(results)
             tqdm.write(f"step {progress.step}: {results}")
         due = args.checkpointing_minutes and time.monotonic() - last_checkpoint > 60 * args.checkpointing_minutes
@@ -248,7 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         trained = accelerator.unwrap_model(model)
         trained.load_state_dict(average_weights(checkpoints(output_dir)[-args.average_last :]))
-        results = evaluate(trained, scenes)
+        results = held_out.score(trained)
         log({f"averaged/{key}": value for key, value in results.items()})
         trained.to(getattr(torch, args.save_dtype)).save_pretrained(output_dir)
         side = {"height": args.image_size, "width": args.image_size}

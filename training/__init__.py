@@ -1,13 +1,14 @@
 """Pieces that training scripts are made of. The loop itself stands in the script, where it can be read."""
 
-from .augmentation import normalise, random_views
-from .batches import BatchPlan, step_generator
+from .augmentation import DRAWS, normalise, random_views
+from .batches import BatchPlan, step_draws
 from .checkpoints import average_weights, checkpoints, find_checkpoint, save_checkpoint
 from .optimizers import SCHEDULES, build_optimizer, learning_rate_factor, parameter_groups, set_learning_rate
 from .progress import Progress, parse_resolution_schedule, size_at
 from .stop import StopRequest
 
 __all__ = [
+    "DRAWS",
     "SCHEDULES",
     "BatchPlan",
     "Progress",
@@ -24,5 +25,5 @@ __all__ = [
     "save_checkpoint",
     "set_learning_rate",
     "size_at",
-    "step_generator",
+    "step_draws",
 ]

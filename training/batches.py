@@ -6,7 +6,7 @@ Nothing has to be saved to continue in the middle of an epoch, and the same seed
 from collections.abc import Iterator
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 
 class BatchPlan:
@@ -58,6 +58,10 @@ class BatchPlan:
         return int(self._order[index])
 
 
-def step_generator(seed: int, step: int, rank: int = 0) -> Generator:
-    """Source of the randomness of one step on one process."""
-    return Generator().manual_seed(((seed + 1) * 1_000_003 + step) * 4096 + rank)
+def step_draws(seed: int, step: int, batch_size: int, width: int, rank: int = 0, world_size: int = 1) -> Tensor:
+    """Random numbers in [0, 1) for the samples of this process in batch number `step`. Shape (batch_size, width).
+
+    Each process draws for the whole global batch and takes its rows, so that one process and many see the same.
+    """
+    generator = Generator().manual_seed((seed + 1) * 1_000_000_007 + step)
+    return torch.rand(world_size * batch_size, width, generator=generator)[rank * batch_size :][:batch_size]

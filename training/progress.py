@@ -24,7 +24,7 @@ class Progress:
     max_minutes: float | None = None
     step: int = 0
     minutes_before: float = 0.0
-    _started: float = field(default_factory=time.monotonic, repr=False)
+    _started: float = field(default_factory=lambda: time.monotonic(), repr=False)
 
     def __post_init__(self):
         limits = [limit for limit in (self.max_steps, self.max_minutes) if limit is not None]
