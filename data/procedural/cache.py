@@ -1,8 +1,8 @@
 """Pre-rendered scenes on disk: `python -m open_dpt.data.procedural.cache --output DIR --count N`.
 
-A cache is a folder of shards, `images-00000.npy` (uint8, (n, 3, H, W)) beside `disparity-00000.npy` (float16, (n, H, W)),
-and `cache.json` that says how it was made. A shard is written under a temporary name and renamed when complete, so an
-interrupted run resumes with the first shard that is missing.
+A cache is a folder of shards, `images-00000.npy` (uint8, (n, 3, H, W)) beside `disparity-00000.npy` (float16,
+(n, H, W), 1/m), and `cache.json` that says how it was made. A shard is written under a temporary name and renamed when
+complete, so an interrupted run resumes with the first shard that is missing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from .catalogue import checked_types
 from .render import render_batch
 
 SHARD = 250  # scenes a shard: 46 MB at 192 x 192
@@ -70,17 +71,17 @@ def write_cache(
     Returns:
         The folder.
     Raises:
-        ValueError: count or workers make no sense, or the folder holds a cache made with other settings.
+        ValueError: count, workers or scene types make no sense, or the folder holds a cache made with other settings.
         OSError: the folder cannot be written.
     """
     if count < 1:
         raise ValueError(f"count: must be at least 1, got {count}. Ask for one scene or more.")
     if workers < 0:
         raise ValueError(f"workers: must be 0 or more, got {workers}. Use 0 to render in this process.")
+    types = checked_types(scene_types)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     size = (size, size) if isinstance(size, int) else tuple(size)
-    types = tuple(scene_types) if scene_types else None
     made = {"seed": seed, "size": list(size), "scene_types": list(types) if types else None, "shard": SHARD}
     description = folder / _DESCRIPTION
     if description.exists():

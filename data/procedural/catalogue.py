@@ -58,16 +58,25 @@ def photometry(s: Scene) -> None:
     }
 
 
+def checked_types(scene_types: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names as a tuple, None for none.
+
+    Raises:
+        ValueError: an unknown scene type.
+    """
+    for name in scene_types or ():
+        if name not in SCENES:
+            raise ValueError(f"scene_types: must be among {', '.join(SCENES)}, got {name!r}. Correct the name.")
+    return tuple(scene_types) if scene_types else None
+
+
 def build_scene(seed: int, scene_types: Sequence[str] | None = None) -> Scene:
     """The scene of a seed; without types, a type is drawn from the training shares.
 
     Raises:
         ValueError: an unknown scene type.
     """
-    names = tuple(scene_types) if scene_types else SCENE_TYPES
-    for name in names:
-        if name not in SCENES:
-            raise ValueError(f"scene_types: must be among {', '.join(SCENES)}, got {name!r}. Correct the name.")
+    names = checked_types(scene_types) or SCENE_TYPES
     scene = Scene(random.Random(int(seed)))
     weights = None if scene_types else [SCENES[name][1] for name in names]
     name = scene.rng.choices(names, weights)[0]

@@ -24,8 +24,10 @@ def hash_noise(seed: Tensor, count: int, stream: int) -> Tensor:
     index = torch.arange(count, device=seed.device, dtype=torch.int32)[None]
     x = (index * 0x27D4EB2D) ^ (seed.to(torch.int32)[:, None] * 0x165667B1 + stream * 0x2545F491)
     for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
-        x = (x ^ (x >> shift)) * factor
-    x = x ^ (x >> 15)
+        x = (
+            x ^ ((x >> shift) & (2 ** (32 - shift) - 1))
+        ) * factor  # masked: >> of a negative number drags its sign in
+    x = x ^ ((x >> 15) & 0x1FFFF)
     total = (x & 255) + ((x >> 8) & 255) + ((x >> 16) & 255) + ((x >> 24) & 255)
     return (total.to(torch.float32) - 510.0) * (1.0 / 147.8)
 

@@ -138,8 +138,6 @@ def shade_pixels(
         ambient = (s["ambient_down"][i] * (1 - skyward) + s["ambient_up"][i] * skyward) * corner
         light = ambient + sum(power * colour[i] for power, colour in lights)
         colour = albedo[i] * (light + emission) + specular * (shine * s["key_colour"][i] * 0.6 + ambient * 0.25)
-        colour = (
-            heaven[i] + (colour - heaven[i]) * fog if i < 0 else s["horizon"][i] + (colour - s["horizon"][i]) * fog
-        )
+        colour = s["horizon"][i] + (colour - s["horizon"][i]) * fog
         out.append(torch.where(hit, colour, heaven[i]))
     return torch.stack(out, 1).clamp(min=0)

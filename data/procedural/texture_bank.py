@@ -1,7 +1,8 @@
 """The patterns: every texture of the bank is drawn here once, from a fixed seed, tileable, 256 x 256.
 
 A pattern returns (256, 256, 4), linear, 0..1: the weights of a material's three colours with the shading multiplied
-in, and alpha. "Direct" textures (posters, books, labels) carry their own colours; their material has red, green and blue as colours.
+in, and alpha. "Direct" textures (posters, books, labels) carry their own colours; the colours of their material are
+red, green and blue.
 `PATTERNS` is the table: name, number of variants, function. `TEXTURES[name]` lists the indices of a name.
 """
 

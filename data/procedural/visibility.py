@@ -1,8 +1,8 @@
 """Which primitive does each ray hit first? Tiles of 8 x 8 rays keep short candidate lists.
 
 A tile's rays start in one point (the camera, or a light for shadow rays). Candidates come from bounds against the
-tile's pyramid or cone. Tiles are then sorted by the length of their list, so that the k-th candidates of all tiles are one
-contiguous slice: the loop runs over k only, for a whole batch at once, and its working set stays in the cache.
+tile's pyramid or cone. Tiles are then sorted by the length of their list, so that the k-th candidates of all tiles are
+one contiguous slice: the loop runs over k only, for a whole batch at once, and its working set stays in the cache.
 
 Legend: B scenes, P primitives a scene (padded), T tiles a scene, R = 64 rays a tile, N = B * T.
 """
