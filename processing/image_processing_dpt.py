@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, BatchFeature
+from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME
 
@@ -265,7 +266,9 @@ class OpenDPTImageProcessor(BaseImageProcessor):
 DPTImageProcessor = OpenDPTImageProcessor
 
 _BACKENDS = dict.fromkeys(("pil", "torchvision"), DPTImageProcessor)
-AutoImageProcessor.register(DPTConfig, image_processor_classes=_BACKENDS, exist_ok=True)
+# Not through AutoImageProcessor.register: for a config called DPTConfig that loads the stock processors first, and
+# transformers then complains about torchvision.
+IMAGE_PROCESSOR_MAPPING.register(DPTConfig, _BACKENDS, exist_ok=True)
 
 
 def group_by_shape(tensors: list[torch.Tensor], batch_size: int) -> list[list[int]]:

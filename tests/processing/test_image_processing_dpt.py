@@ -1,13 +1,15 @@
 """Stock files read as they are and give stock pixels; everything that belongs to an image follows it."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoImageProcessor
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING, AutoImageProcessor
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
 from open_dpt import DPTConfig, DPTImageProcessor
@@ -99,7 +101,13 @@ def test_auto_class_finds_ours_and_leaves_stock_alone(tmp_path):
     stock.mkdir()
     (stock / "preprocessor_config.json").write_text(json.dumps(DEPTH_ANYTHING))
     assert type(AutoImageProcessor.from_pretrained(stock)) is DPTImageProcessorPil
-    AutoImageProcessor.register(DPTConfig, image_processor_classes={"pil": DPTImageProcessor}, exist_ok=True)
+    assert set(IMAGE_PROCESSOR_MAPPING[DPTConfig].values()) == {DPTImageProcessor}
+
+
+def test_transformers_does_not_ask_for_torchvision():
+    code = "import open_dpt, numpy; open_dpt.DPTImageProcessor()(numpy.zeros((8, 8, 3), 'uint8'), size=8)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "torchvision" not in done.stderr
 
 
 def test_for_model():
