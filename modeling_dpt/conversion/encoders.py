@@ -145,6 +145,7 @@ def _auto_encoder(name: str | Path, overrides: dict[str, Any], hub_options: dict
         raise ValueError(
             f"{name}: {len(absent)} encoder weights are missing, such as {absent[0]}. Check the checkpoint."
         )
+    backbone.config.name_or_path = ""  # would be saved with the model
     values = {
         "backbone_config": backbone.config,
         "readout_type": "project" if plain else "ignore",

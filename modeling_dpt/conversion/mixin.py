@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from ...configuration import DPTConfig
 from .encoders import read_encoder
 from .folders import complete_folder
-from .original import read_original, round_window_coordinates
+from .original import OriginalCheckpoint, read_original, round_window_coordinates
 from .reading import HUB_OPTIONS, check_location, listed, one_line, read_hub_json
 from .remote_stub import place_stub
 
@@ -44,7 +44,7 @@ class CheckpointMixin:
         r"(^|\.)pooler\.",
         r"relative_position_index$",
         r"relative_coords_table$",
-        r"num_batches_tracked$",
+        r"mask_token$",
     )
 
     @classmethod
@@ -100,20 +100,7 @@ class CheckpointMixin:
             FileNotFoundError, PermissionError: the file cannot be read.
             ValueError: it is no checkpoint, damaged, carries code, is of another architecture or for another task.
         """
-        checkpoint = read_original(path, **overrides)
-        task = cls._task()
-        if task and checkpoint.task != task:
-            right = next(name for name, kind in _TASK_OF_ARCHITECTURE.items() if kind == checkpoint.task)
-            raise ValueError(
-                f"{path}: a {task} checkpoint is required, got {checkpoint.task}. Use {right}.from_original."
-            )
-        state_dict = checkpoint.state_dict
-        if task is None:
-            state_dict = {key: value for key, value in state_dict.items() if key.startswith(("dpt.", "backbone."))}
-        model = cls._from_weights(path, checkpoint.config, state_dict, dtype)
-        if checkpoint.is_half:
-            round_window_coordinates(model)
-        return model
+        return cls._from_original(read_original(path, **overrides), dtype)
 
     @classmethod
     def from_encoder_pretrained(
@@ -200,6 +187,19 @@ class CheckpointMixin:
         """The task of the checkpoint, if it is another than this class's."""
         tasks = {_TASK_OF_ARCHITECTURE.get(name) for name in raw.get("architectures") or []} - {None}
         return None if cls._task() is None or cls._task() in tasks else next(iter(tasks), None)
+
+    @classmethod
+    def _from_original(cls, checkpoint: OriginalCheckpoint, dtype: torch.dtype):
+        task, found, state_dict = cls._task(), checkpoint.task, checkpoint.state_dict
+        if task is None:
+            state_dict = {key: value for key, value in state_dict.items() if key.startswith(("dpt.", "backbone."))}
+        elif found != task:
+            right = next(name for name, kind in _TASK_OF_ARCHITECTURE.items() if kind == found)
+            raise ValueError(f"{checkpoint.source}: a {task} checkpoint is required, got {found}. Use {right}.")
+        model = cls._from_weights(checkpoint.source, checkpoint.config, state_dict, dtype)
+        if checkpoint.is_half:
+            round_window_coordinates(model)
+        return model
 
     @classmethod
     def _from_weights(
@@ -291,7 +291,8 @@ def _one_line_errors(name: str | Path) -> Iterator[None]:
             f"{name}: the weight file is truncated or damaged ({one_line(error)}). Download it again."
         ) from None
     except OSError as error:
-        raise type(error)(f"{name}: {one_line(error)}") from None
+        kind = next((kind for kind in (FileNotFoundError, PermissionError) if isinstance(error, kind)), OSError)
+        raise kind(f"{name}: {one_line(error)}") from None
 
 
 @contextmanager

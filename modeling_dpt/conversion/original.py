@@ -300,6 +300,9 @@ def _preprocessing(name: str, config: DPTConfig, task: str, family: _Family) -> 
         "size": {"height": size[0], "width": size[1]},
         "keep_aspect_ratio": family.readout,  # Swin runs on its fixed square
         "ensure_multiple_of": 32,
+        "resize_method": "minimal",
+        "resample": 3,
+        "antialias": False,
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
     }

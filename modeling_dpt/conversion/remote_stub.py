@@ -34,14 +34,15 @@ except ImportError as error:
 
 
 def place_stub(folder: str | Path) -> None:
-    """Write the stub into `folder` and point the configuration files that are there to it."""
+    """Write the stub into `folder` and point our configuration files that are there to it, nobody else's."""
     folder = Path(folder)
     (folder / STUB_NAME).write_text(_STUB, encoding="utf-8")
-    for file_name, auto_map in (("config.json", MODEL_AUTO_MAP), ("preprocessor_config.json", PROCESSOR_AUTO_MAP)):
+    for file_name, key, ours, auto_map in (
+        ("config.json", "model_type", "open_dpt", MODEL_AUTO_MAP),
+        ("preprocessor_config.json", "image_processor_type", "OpenDPTImageProcessor", PROCESSOR_AUTO_MAP),
+    ):
         path = folder / file_name
-        if path.is_file():
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if file_name == "config.json" and values.get("model_type") != "open_dpt":
-                continue  # our processor was saved beside a stock model
-            values["auto_map"] = auto_map
-            path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if values.get(key) == ours:
+            text = json.dumps(values | {"auto_map": auto_map}, indent=2, sort_keys=True)
+            path.write_text(text + "\n", encoding="utf-8")

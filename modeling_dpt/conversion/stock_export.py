@@ -146,6 +146,8 @@ PROCESSOR_KEYS = (
     "do_normalize",
     "image_mean",
     "image_std",
+    "do_pad",
+    "size_divisor",
     "do_reduce_labels",
 )
 

@@ -94,6 +94,12 @@ _MAKERS = {
     "beit": lambda: _depth(backbone_config=_beit(), **_NECK),
     "swinv2": lambda: _depth(backbone_config=_swinv2(), **{**_NECK, "neck_hidden_sizes": [16, 32, 64, 128]}),
     "dinov2": lambda: _depth(backbone_config=stock.Dinov2Config(**_DINOV2), **_NECK),
+    "dinov2-nyu": lambda: _depth(
+        backbone_config=stock.Dinov2Config(**_DINOV2),
+        **{**_NECK, "fusion_hidden_size": 256},
+        add_projection=True,
+        use_bias_in_fusion_residual=False,
+    ),
     "depth-anything": lambda: _depth_anything(),
     "depth-anything-metric": lambda: _depth_anything(depth_estimation_type="metric", max_depth=20, head_hidden_size=8),
 }

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import transformers as stock
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from open_dpt import DPTConfig, DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
 
@@ -32,6 +32,21 @@ def test_a_checkpoint_for_another_task_gives_encoder_and_neck(saved, name, model
         if key.startswith(("dpt.", "neck.")):
             assert torch.equal(tensor, weights[key]), key
     assert model(torch.randn(1, 3, 64, 64))[0].isfinite().all()
+
+
+def test_what_old_hub_files_lack_and_carry_is_not_mentioned(saved, transformers_warnings):
+    path = saved("beit") / "model.safetensors"
+    weights = {k: v for k, v in load_file(path).items() if "fusion_stage.layers.0.residual_layer1" not in k}
+    attention = "backbone.encoder.layer.0.attention.attention.relative_position_bias."
+    weights |= {
+        "dpt.pooler.dense.weight": torch.ones(1),
+        "auxiliary_head.head.0.weight": torch.ones(1),
+        "backbone.embeddings.mask_token": torch.ones(1),
+        f"{attention}relative_position_index": torch.ones(1),
+    }
+    save_file(weights, path, metadata={"format": "pt"})
+    DPTForDepthEstimation.from_pretrained(path.parent)
+    assert not transformers_warnings()
 
 
 @pytest.mark.parametrize("name", ["vit", "hybrid", "beit", "depth-anything"])

@@ -1,13 +1,15 @@
 """`trust_remote_code=True` in a process that has never heard of this package."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from open_dpt import DPTConfig, DPTForDepthEstimation
+from open_dpt import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+from open_dpt.modeling_dpt.conversion import place_stub
 
 TINY = {
     "hidden_size": 16,
@@ -29,8 +31,6 @@ def folder(tmp_path):
 
 
 def run(code, tmp_path, **environment):
-    import os
-
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -66,6 +66,22 @@ AutoModelForDepthEstimation.from_pretrained({str(folder)!r}, trust_remote_code=T
 """
     result = run(code, tmp_path)
     assert result.returncode != 0 and "pip install open-dpt" in result.stderr.strip().splitlines()[-1]
+
+
+def test_the_image_processor_too(folder, tmp_path):
+    DPTImageProcessor.for_model(DPTConfig(**TINY)).save_pretrained(folder)
+    code = f"""
+from transformers import AutoImageProcessor
+print(type(AutoImageProcessor.from_pretrained({str(folder)!r}, trust_remote_code=True)).__module__)
+"""
+    result = run(code, tmp_path)
+    assert "open_dpt.processing" in result.stdout, result.stderr
+
+
+def test_a_foreign_configuration_beside_the_stub_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "dpt"}')
+    place_stub(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"model_type": "dpt"}'
 
 
 def test_every_save_points_to_the_stub(folder):
