@@ -94,7 +94,7 @@ def develop(linear: Tensor, settings: dict[str, Tensor]) -> Tensor:
     x = x.clamp(min=1e-5) ** (s["gamma"] * (1 / 2.2))
     grey = x.mean(1, keepdim=True)
     x = grey + (x - grey) * s["saturation"]
-    x = 0.5 + (x - 0.5) * s["contrast"]
+    x = s["exposure"] + (x - s["exposure"]) * s["contrast"]  # about the mean, so that dark pictures keep their shadows
     if bool((settings["grain"] > 0).any()):
         seed = settings["seed"][:, 0]
         noise = hash_noise(seed, h * w, 1).view(b, 1, h, w) * s["grain"][:, :1]
