@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
+from open_dpt import DPTConfig, DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
 from open_dpt.modeling_dpt.conversion import load_original, read_original
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -24,18 +24,38 @@ def options_of(facts):
     return options
 
 
+def noise(*shape):
+    return torch.randn(*shape) * 0.1
+
+
+def nothing(*shape):
+    """A tensor of any size that takes no memory, also in a file."""
+    return torch.zeros(1).expand(*shape)
+
+
 def original_weights(
-    *, depth=4, width=64, hybrid=False, segmentation=False, distilled=False, readout="project", neck=(8, 8, 8, 8)
+    *,
+    depth=4,
+    width=64,
+    mlp=128,
+    tokens=4,
+    fusion=16,
+    head=(8, 4),
+    neck=(8, 8, 8, 8),
+    stem=(32, (128, 128, 128), (2, 2, 2)),
+    hybrid=False,
+    segmentation=False,
+    distilled=False,
+    readout="project",
+    make=noise,
 ):
-    """Names and shapes of an authors' file, from their code's facts, with tiny random tensors."""
+    """Names and shapes of an authors' file, from the facts of their code."""
     weights = {}
 
     def put(name, *shape, bias=True):
-        weights[f"{name}.weight"] = torch.randn(*shape) * 0.1
+        weights[f"{name}.weight"] = make(*shape)
         if bias:
-            weights[f"{name}.bias"] = torch.randn(
-                shape[1] if "act_postprocess" in name and len(shape) == 4 else shape[0]
-            )
+            weights[f"{name}.bias"] = make(shape[1] if "act_postprocess" in name and len(shape) == 4 else shape[0])
 
     def put_norm(name, size):
         put(name, size)
@@ -43,28 +63,29 @@ def original_weights(
         weights[f"{name}.num_batches_tracked"] = torch.tensor(7)
 
     model = "pretrained.model."
-    weights[model + "cls_token"] = torch.randn(1, 1, width)
+    weights[model + "cls_token"] = make(1, 1, width)
     if distilled:
-        weights[model + "dist_token"] = torch.randn(1, 1, width)
+        weights[model + "dist_token"] = make(1, 1, width)
         put(model + "head_dist", 10, width)
-    weights[model + "pos_embed"] = torch.randn(1, 4 + 1 + distilled, width)
+    weights[model + "pos_embed"] = make(1, tokens + 1 + distilled, width)
     if hybrid:
-        stem = model + "patch_embed.backbone."
-        put(stem + "stem.conv", 32, 3, 7, 7, bias=False)
-        put(stem + "stem.norm", 32)
-        before = 32
-        for stage, channels in enumerate((128, 128, 128)):
-            for block in range(2):
-                name = f"{stem}stages.{stage}.blocks.{block}."
+        name_of_stem = model + "patch_embed.backbone."
+        embedding, widths, depths = stem
+        put(name_of_stem + "stem.conv", embedding, 3, 7, 7, bias=False)
+        put(name_of_stem + "stem.norm", embedding)
+        before = embedding
+        for stage, channels in enumerate(widths):
+            for block in range(depths[stage]):
+                name = f"{name_of_stem}stages.{stage}.blocks.{block}."
                 if block == 0:
                     put(name + "downsample.conv", channels, before, 1, 1, bias=False)
                     put(name + "downsample.norm", channels)
-                for number, (out, size) in enumerate(((32, 1), (32, 3), (channels, 1)), start=1):
-                    put(f"{name}conv{number}", out, before if number == 1 else 32, size, size, bias=False)
+                for number, (out, size) in enumerate(((channels // 4, 1), (channels // 4, 3), (channels, 1)), start=1):
+                    put(f"{name}conv{number}", out, before if number == 1 else channels // 4, size, size, bias=False)
                     put(f"{name}norm{number}", out)
                 before = channels
         put(model + "patch_embed.proj", width, before, 1, 1)
-        neck = (128, 128, *neck[2:])
+        neck = (*widths[:2], *neck[2:])
     else:
         put(model + "patch_embed.proj", width, 3, 16, 16)
     for block in range(depth):
@@ -74,8 +95,8 @@ def original_weights(
             "attn.qkv": (3 * width, width),
             "attn.proj": (width, width),
             "norm2": (width,),
-            "mlp.fc1": (2 * width, width),
-            "mlp.fc2": (width, 2 * width),
+            "mlp.fc1": (mlp, width),
+            "mlp.fc2": (width, mlp),
         }.items():
             put(name + part, *shape)
     put(model + "norm", width)
@@ -85,27 +106,27 @@ def original_weights(
         if not (hybrid and level < 3):
             if readout == "project":
                 put(name + "0.project.0", width, 2 * width)
-            weights[name + "3.weight"] = torch.randn(channels, width, 1, 1)
-            weights[name + "3.bias"] = torch.randn(channels)
+            weights[name + "3.weight"] = make(channels, width, 1, 1)
+            weights[name + "3.bias"] = make(channels)
             if level != 3:
                 put(name + "4", channels, channels, *[(4, 4), (2, 2), None, (3, 3)][level - 1])
-        put(f"scratch.layer{level}_rn", 16, channels, 3, 3, bias=False)
-        put(f"scratch.refinenet{level}.out_conv", 16, 16, 1, 1)
+        put(f"scratch.layer{level}_rn", fusion, channels, 3, 3, bias=False)
+        put(f"scratch.refinenet{level}.out_conv", fusion, fusion, 1, 1)
         for unit in (1, 2):
             for number in (1, 2):
                 name = f"scratch.refinenet{level}.resConfUnit{unit}."
-                put(f"{name}conv{number}", 16, 16, 3, 3, bias=not segmentation)
+                put(f"{name}conv{number}", fusion, fusion, 3, 3, bias=not segmentation)
                 if segmentation:
-                    put_norm(f"{name}bn{number}", 16)
+                    put_norm(f"{name}bn{number}", fusion)
     if segmentation:
-        for head in ("scratch.output_conv", "auxlayer"):
-            put(head + ".0", 16, 16, 3, 3, bias=False)
-            put_norm(head + ".1", 16)
-            put(head + ".4", 5, 16, 1, 1)
+        for branch in ("scratch.output_conv", "auxlayer"):
+            put(branch + ".0", fusion, fusion, 3, 3, bias=False)
+            put_norm(branch + ".1", fusion)
+            put(branch + ".4", 5, fusion, 1, 1)
     else:
-        put("scratch.output_conv.0", 8, 16, 3, 3)
-        put("scratch.output_conv.2", 4, 8, 3, 3)
-        put("scratch.output_conv.4", 1, 4, 1, 1)
+        put("scratch.output_conv.0", head[0], fusion, 3, 3)
+        put("scratch.output_conv.2", head[1], head[0], 3, 3)
+        put("scratch.output_conv.4", 1, head[1], 1, 1)
     return weights
 
 
@@ -160,17 +181,45 @@ def test_sizes_are_inferred(name):
         assert config.depth_estimation_type == "metric"
 
 
-@pytest.mark.parametrize(("depth", "taps"), [(12, [2, 5, 8, 11]), (24, [5, 11, 17, 23])])
-def test_taps_of_real_depths(save, depth, taps):
-    config = read_original(save(original_weights(depth=depth))).config
-    assert (config.backbone_out_indices, config.num_attention_heads) == (taps, 1)
+_LARGE = {"depth": 24, "width": 1024, "mlp": 4096, "neck": (256, 512, 1024, 1024)}
+_HYBRID = {
+    "depth": 12,
+    "width": 768,
+    "mlp": 3072,
+    "neck": (256, 512, 768, 768),
+    "stem": (64, (256, 512, 1024), (3, 4, 9)),
+    "hybrid": True,
+}
 
 
-def test_hybrid_of_real_depth(save):
-    path = save(original_weights(depth=12, hybrid=True))
-    config = read_original(path).config
-    assert config.backbone_out_indices == [0, 1, 8, 11] and config.image_size == 32
-    assert DPTForDepthEstimation.from_original(path)(torch.randn(1, 3, 64, 32)).predicted_depth.shape == (1, 64, 32)
+@pytest.mark.parametrize(
+    ("file", "preset", "sizes"),
+    [
+        ("dpt_large-midas-2f21e586.pt", "dpt-large", _LARGE),
+        ("dpt_hybrid-midas-501f0c75.pt", "dpt-hybrid", _HYBRID),
+        ("dpt_large-ade20k-b12dca68.pt", "dpt-large", {**_LARGE, "segmentation": True}),
+        ("dpt_hybrid-ade20k-53898607.pt", "dpt-hybrid", {**_HYBRID, "segmentation": True}),
+    ],
+)
+def test_released_files_are_the_presets(save, file, preset, sizes):
+    weights = original_weights(tokens=24 * 24, fusion=256, head=(128, 32), make=nothing, **sizes)
+    checkpoint = read_original(save(weights, file))
+    expected = DPTConfig.from_preset(preset).to_dict()
+    actual = checkpoint.config.to_dict()
+    of_the_task = {"use_auxiliary_head", "use_batch_norm_in_fusion_residual", "use_bias_in_fusion_residual"}
+    for key in set(expected) - of_the_task - {"id2label", "label2id"}:
+        if key == "backbone_config" and actual[key]:
+            encoder = {name for name, value in expected[key].items() if actual[key][name] != value}
+            assert not encoder
+        else:
+            assert actual[key] == expected[key], key
+    assert checkpoint.task == ("segmentation" if sizes.get("segmentation") else "depth")
+    assert checkpoint.preprocessing["size"] == dict.fromkeys(("height", "width"), 480 if "ade" in file else 384)
+
+
+def test_hybrid_runs(save):
+    model = DPTForDepthEstimation.from_original(save(original_weights(hybrid=True)))
+    assert model(torch.randn(1, 3, 64, 32)).predicted_depth.shape == (1, 64, 32)
 
 
 def test_distilled_encoder_has_two_prefix_tokens(save):

@@ -75,6 +75,8 @@ from transformers import AutoImageProcessor
 print(type(AutoImageProcessor.from_pretrained({str(folder)!r}, trust_remote_code=True)).__module__)
 """
     result = run(code, tmp_path)
+    if "AutoImageProcessor requires the Torchvision library" in result.stderr:
+        pytest.skip("this transformers has AutoImageProcessor only beside torchvision")
     assert "open_dpt.processing" in result.stdout, result.stderr
 
 
