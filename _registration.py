@@ -13,7 +13,7 @@ from importlib.abc import MetaPathFinder
 _REGISTERED_BY = {
     "transformers.models.auto.configuration_auto": ".configuration.configuration_dpt",
     "transformers.models.auto.modeling_auto": ".modeling_dpt",
-    "transformers.models.auto.image_processing_auto": ".processing",
+    "transformers.models.auto.image_processing_auto": ".processing.image_processing_dpt",
 }
 
 

@@ -9,10 +9,12 @@ import torch
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
+from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME
 
 from ..configuration import DPTConfig
+from ..configuration.hub_errors import plain_hub_errors
 from .geometry import IGNORE_LABEL, MISSING_DEPTH, Geometry
 from .image_io import image_tensor, load_depth_map, load_label_map
 from .post_processing import depth_maps_at, label_maps_at
@@ -214,6 +216,20 @@ class OpenDPTImageProcessor(BaseImageProcessor):
         return label_maps_at(outputs, target_sizes, mode=mode, unpad=self._unpad)
 
     @classmethod
+    def get_image_processor_dict(
+        cls, pretrained_model_name_or_path, **kwargs
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings in a folder or hub repository, and the keywords that are left; errors are one line."""
+        with plain_hub_errors(pretrained_model_name_or_path, kwargs.get("revision")):
+            values, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: {IMAGE_PROCESSOR_NAME} must hold a JSON object, got a "
+                f"{type(values).__name__}. Check the file, or use DPTImageProcessor.for_model(model)."
+            )
+        return values, unused
+
+    @classmethod
     def register_for_auto_class(cls, auto_class="AutoImageProcessor"):
         """Nothing to do: copying this one file to the hub would leave its package behind."""
 
@@ -269,6 +285,9 @@ _BACKENDS = dict.fromkeys(("pil", "torchvision"), DPTImageProcessor)
 # Not through AutoImageProcessor.register: for a config called DPTConfig that loads the stock processors first, and
 # transformers then complains about torchvision.
 IMAGE_PROCESSOR_MAPPING.register(DPTConfig, _BACKENDS, exist_ok=True)
+# Pipelines look for a video processor too, and from our auto_map guess one in remote code that the user is then asked
+# to trust. Known to have none, there is nothing to ask.
+VIDEO_PROCESSOR_MAPPING.register(DPTConfig, {}, exist_ok=True)
 
 
 def group_by_shape(tensors: list[torch.Tensor], batch_size: int) -> list[list[int]]:

@@ -255,6 +255,23 @@ def test_impossible_settings(settings, message):
         DPTImageProcessor(**settings)
 
 
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, OSError, "preprocessor_config.json"),
+        ("{broken", OSError, "not a valid JSON"),
+        ("[1]", ValueError, "must hold a JSON object, got a list"),
+        ('{"size": "large"}', ValueError, "size: must be a positive int"),
+    ],
+)
+def test_unusable_files(tmp_path, content, error, message):
+    if content is not None:
+        (tmp_path / "preprocessor_config.json").write_text(content)
+    with pytest.raises(error, match=message) as raised:
+        DPTImageProcessor.from_pretrained(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def test_bad_calls():
     processor = DPTImageProcessor(size=16)
     image = noise(20, 30)

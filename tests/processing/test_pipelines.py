@@ -1,5 +1,8 @@
 """transformers.pipeline with our models and processor, by object and by path."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +51,23 @@ def test_depth_by_path(tmp_path):
     by_object = pipeline("depth-estimation", model=model, image_processor=processor_for(model))(IMAGE)
     assert type(by_path) is list and len(by_path) == 2
     torch.testing.assert_close(by_path[1]["predicted_depth"], by_object["predicted_depth"])
+
+
+def test_by_path_in_a_fresh_process(tmp_path):
+    depth_model().save_pretrained(tmp_path)
+    processor_for(depth_model()).save_pretrained(tmp_path)
+    code = (
+        "import sys, open_dpt, PIL.Image\n"
+        "from transformers import pipeline\n"
+        "predict = pipeline('depth-estimation', model=sys.argv[1])\n"
+        "print(type(predict.model).__module__, type(predict.image_processor).__module__)\n"
+        "print(predict(PIL.Image.new('RGB', (70, 50)))['depth'].size)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    module, size = done.stdout.splitlines()  # and no question whether to trust remote code
+    assert module == "open_dpt.modeling_dpt.depth_estimation open_dpt.processing.image_processing_dpt"
+    assert size == "(70, 50)"
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")  # the pipeline divides by the range, 0
