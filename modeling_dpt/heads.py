@@ -25,6 +25,8 @@ class DepthHead(nn.Module):
             nn.Conv2d(config.head_hidden_size, 1, kernel_size=1),
             _ACTIVATIONS[config.head_activation](),
         )
+        # A ReLU output that starts negative everywhere has no gradient and never learns.
+        self.head[4].init_bias = 1.0 if config.head_activation == "relu" else 0.0
         self.scale = config.depth_scale * (config.max_depth or 1.0 if config.head_activation == "sigmoid" else 1.0)
         self.shift = config.depth_shift
         self.invert = config.invert_depth

@@ -3,6 +3,7 @@
 Legend: B batch, H W pixels, h w token grid, L = prefix + h*w tokens, D width, C channels.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -13,12 +14,10 @@ from transformers.modeling_utils import PreTrainedModel
 from ..configuration.configuration_dpt import DPTConfig
 from .backbones.adapter import make_backbone, run_backbone
 from .backbones.hybrid import HybridEmbeddings
-from .backbones.vit import PatchEmbeddings, TokenEmbeddings, ViTEmbeddings, ViTEncoder
+from .backbones.vit import TokenEmbeddings, ViTEmbeddings, ViTEncoder
 from .conversion.mixin import CheckpointMixin
-from .heads import DepthHead
 from .inference import InferenceMixin
 from .modeling_outputs import DPTModelOutput
-from .readout import ProjectReadout
 
 
 class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
@@ -37,21 +36,14 @@ class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # Called for children before parents; transformers' init functions leave loaded parameters alone.
+        # Called for modules that own parameters. Some say themselves how they start: init_std, init_bias.
+        # transformers' init functions leave loaded parameters alone.
         std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
-            init.trunc_normal_(module.weight, std=std)
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            default = std if isinstance(module, nn.Linear) else _fan_in(module) ** -0.5
+            init.trunc_normal_(module.weight, std=getattr(module, "init_std", default))
             if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            _init_fan_in(module)
-        elif isinstance(module, PatchEmbeddings):
-            init.trunc_normal_(module.projection.weight, std=std)
-        elif isinstance(module, ProjectReadout):
-            init.trunc_normal_(module[0].weight, std=module[0].in_features ** -0.5)
-        elif isinstance(module, DepthHead):
-            # A ReLU output that starts negative everywhere has no gradient and never learns.
-            init.constant_(module.head[4].bias, 1.0 if self.config.head_activation == "relu" else 0.0)
+                init.constant_(module.bias, getattr(module, "init_bias", 0.0))
         else:
             super()._init_weights(module)
         if isinstance(module, TokenEmbeddings):
@@ -171,12 +163,8 @@ class DPTModel(DPTPreTrainedModel):
         )
 
 
-def _init_fan_in(module: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Variance 1 / fan-in: with the ReLUs inside its residual units the decoder neither grows nor dies."""
-    fan_in = module.in_channels // module.groups
-    if isinstance(module, nn.Conv2d):
-        fan_in *= module.kernel_size[0] * module.kernel_size[1]
-    # else: kernel = stride, so every output pixel sees one input pixel
-    init.trunc_normal_(module.weight, std=fan_in**-0.5)
-    if module.bias is not None:
-        init.zeros_(module.bias)
+def _fan_in(module: nn.Conv2d | nn.ConvTranspose2d) -> int:
+    """Inputs to one output. With variance 1 / fan-in and ReLUs inside residual units the decoder keeps its scale."""
+    channels = module.in_channels // module.groups
+    # Of a transposed convolution whose kernel is its stride every output pixel sees one input pixel.
+    return channels if isinstance(module, nn.ConvTranspose2d) else channels * math.prod(module.kernel_size)

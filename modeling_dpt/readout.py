@@ -25,6 +25,7 @@ class ProjectReadout(nn.Sequential):
 
     def __init__(self, hidden_size: int, activation: str):
         super().__init__(nn.Linear(2 * hidden_size, hidden_size), ACT2FN[activation])
+        self[0].init_std = (2 * hidden_size) ** -0.5
 
     def forward(self, tokens: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
         projection, activation = self

@@ -39,18 +39,18 @@ def run_backbone(
     """Run the encoder on (B, 3, H, W); taps are tokens (B, 1 + h*w, D) or (B, h*w, D), or maps (B, C, h, w).
 
     Raises:
-        ValueError: attention was asked of an encoder that has none.
+        ValueError: attention was asked of an encoder that gives none.
     """
-    if not output_attentions:
-        output = backbone.forward_with_filtered_kwargs(pixel_values, output_hidden_states=output_hidden_states)
-    elif not backbone.has_attentions:
-        kind = backbone.config.model_type
-        raise ValueError(f"output_attentions: a {kind!r} encoder has no attention, got True. Leave it out.")
-    else:
+    if output_attentions:
         with _eager_attention(backbone.config):
             output = backbone.forward_with_filtered_kwargs(
                 pixel_values, output_hidden_states=output_hidden_states, output_attentions=True
             )
+        if not output.attentions:
+            kind = backbone.config.model_type
+            raise ValueError(f"output_attentions: a {kind!r} encoder gives no attention, got True. Leave it out.")
+    else:
+        output = backbone.forward_with_filtered_kwargs(pixel_values, output_hidden_states=output_hidden_states)
     return DPTModelOutput(
         taps=_taps(backbone.config, output),
         hidden_states=output.hidden_states if output_hidden_states else None,

@@ -55,6 +55,7 @@ class PatchEmbeddings(nn.Module):
         super().__init__()
         patch = config.patch_size
         self.projection = nn.Conv2d(config.num_channels, config.hidden_size, kernel_size=patch, stride=patch)
+        self.projection.init_std = config.initializer_range
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.projection(pixel_values)

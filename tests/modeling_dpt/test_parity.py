@@ -28,7 +28,10 @@ DEPTH = {
     "ignore": (transformers.DPTConfig(**NATIVE, readout_type="ignore"), (64, 96)),
     "add": (transformers.DPTConfig(**NATIVE, readout_type="add"), (64, 96)),
     "project": (transformers.DPTConfig(**NATIVE, readout_type="project"), (64, 96)),
-    "projection_before_head": (transformers.DPTConfig(**{**NATIVE, "fusion_hidden_size": 256}, add_projection=True), (64,)),
+    "projection_before_head": (
+        transformers.DPTConfig(**{**NATIVE, "fusion_hidden_size": 256}, add_projection=True),
+        (64,),
+    ),
     "hybrid": (
         transformers.DPTConfig(
             **{**NATIVE, "neck_hidden_sizes": [32, 64, 16, 24]},
