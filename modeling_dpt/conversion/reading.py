@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers.utils import cached_file
 
+from ...configuration.hub_errors import plain_hub_errors
+
 # What `from_pretrained` passes on to the hub.
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 _SHARD_INDEX = ".index.json"
@@ -121,10 +123,10 @@ def check_location(name: str | Path) -> None:
 
 def _hub_file(name: str | Path, file_name: str, **hub_options: Any) -> str | None:
     check_location(name)
-    try:
-        return cached_file(str(name), file_name, _raise_exceptions_for_missing_entries=False, **hub_options)
-    except OSError as error:
-        raise OSError(f"{name}: {one_line(error)}") from None
+    # Of config.json transformers tells a missing file (None) from a silent hub (error), with this flag on.
+    strict = {"_raise_exceptions_for_missing_entries": file_name == "config.json"}
+    with plain_hub_errors(name, hub_options.get("revision")):
+        return cached_file(str(name), file_name, **strict, **hub_options)
 
 
 def _reject_other_files(path: Path, start: bytes) -> None:
@@ -151,12 +153,10 @@ def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)|[Uu]nsupported (?:global|class|operand)[^\w]*(\S+)", str(error))
-        if code:
-            name = (code.group(1) or code.group(2)).rstrip(".,")
+        if code := re.search(r"[Uu]nsupported (?:global|class)\W+(?:GLOBAL )?([\w.]+)", str(error)):
             raise ValueError(
-                f"{path}: only tensors are read from a checkpoint, got code ({name}), which was not run. Use a file "
-                "from the authors, or save its state dict alone."
+                f"{path}: only tensors are read from a checkpoint, got code ({code.group(1)}), which was not run. Use a "
+                "file from the authors, or save its state dict alone."
             ) from None
         reason = "no PyTorch checkpoint or damaged"
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, IndexError, TypeError):
