@@ -47,9 +47,11 @@ class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
         else:
             super()._init_weights(module)
         if isinstance(module, TokenEmbeddings):
-            for name in ("cls_token", "distillation_token", "position_embeddings"):
+            for name in ("cls_token", "distillation_token"):
                 if hasattr(module, name):
                     init.trunc_normal_(getattr(module, name), std=std)
+            # Small random positions drown in the tokens of a convolutional stem when it trains from scratch.
+            init.copy_(module.position_embeddings, module.sine_positions())
 
     def train(self, mode: bool = True):
         """As in torch; parameters that no output depends on are also marked as needing no gradient.

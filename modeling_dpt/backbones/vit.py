@@ -6,7 +6,7 @@ L = P + h*w tokens, D width.
 
 import torch
 from torch import nn
-from torch.nn.functional import dropout, interpolate, softmax
+from torch.nn.functional import dropout, interpolate, pad, softmax
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -36,6 +36,20 @@ class TokenEmbeddings(nn.Module):
         tokens = patches.flatten(2).transpose(1, 2)  # (B, h*w, D)
         tokens = torch.cat([prefix.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
         return self.dropout(tokens + self.resized_positions(grid).to(tokens.dtype))
+
+    def sine_positions(self) -> torch.Tensor:
+        """Sines and cosines of row and column at geometric wavelengths: start values (1, L, D) before training.
+
+        Prefix tokens have no place and start at 0.
+        """
+        width = self.position_embeddings.shape[-1]
+        rates = 100.0 ** -torch.linspace(0, 1, -(-width // 4))
+        angles = [torch.arange(side)[:, None] * rates for side in self.grid_size]  # (h, D / 4), (w, D / 4)
+        rows, columns = (torch.cat([angle.sin(), angle.cos()], dim=-1) for angle in angles)
+        height, length = self.grid_size
+        grid = [rows[:, None].expand(-1, length, -1), columns[None].expand(height, -1, -1)]
+        positions = torch.cat(grid, dim=-1).flatten(0, 1)[None, :, :width]
+        return pad(positions, (0, 0, self.num_prefix_tokens, 0))
 
     def resized_positions(self, grid: tuple[int, int]) -> torch.Tensor:
         """Position embeddings (1, L, D) for a grid (h, w): bilinear, only where the grid is not the stored one."""
