@@ -29,6 +29,7 @@ from open_dpt.training import (
     BatchPlan,
     Progress,
     StopRequest,
+    as_main_process_sees,
     average_weights,
     build_optimizer,
     checkpoints,
@@ -164,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
             accelerator.print(f"resumed from {checkpoint} at step {progress.step}")
 
     held_out = HeldOutScenes(args.eval_scenes * accelerator.is_main_process, args.image_size, accelerator.device)
-    stop, skipped, seen, losses = StopRequest(), 0, 0, []
+    device, stop, skipped, seen, losses = accelerator.device, StopRequest(), 0, 0, []
     bar = tqdm(total=progress.max_steps, initial=progress.step, disable=not accelerator.is_local_main_process)
 
     def log(values: dict) -> None:
@@ -181,9 +182,14 @@ def main(arguments: list[str] | None = None) -> None:
     model.train()
     window_start = last_checkpoint = time.monotonic()
     for images, disparities in training_batches(args, accelerator, progress.step):
-        if stop or progress.fraction >= 1:
+        late = args.checkpointing_minutes and time.monotonic() - last_checkpoint > 60 * args.checkpointing_minutes
+        fraction, stopping, late = as_main_process_sees(progress.fraction, bool(stop), bool(late), device=device)
+        if late:
+            save()
+            last_checkpoint = time.monotonic()
+        if stopping or fraction >= 1:
             break
-        size = size_at(sizes, progress.fraction)
+        size = size_at(sizes, fraction)
         draws = step_draws(
             args.seed, progress.step, len(images), DRAWS, accelerator.process_index, accelerator.num_processes
         )
@@ -193,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
         pixel_values = normalise(views)
         if args.channels_last:
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
-        factor = learning_rate_factor(args.lr_scheduler_type, progress.fraction, progress.step, args.num_warmup_steps)
+        factor = learning_rate_factor(args.lr_scheduler_type, fraction, progress.step, args.num_warmup_steps)
         set_learning_rate(optimizer, peaks, factor)
         # Rendered disparity is exact everywhere; the sky's 0 is a value like any other.
         loss = criterion(model(pixel_values).predicted_depth, targets, torch.ones_like(targets, dtype=torch.bool))
@@ -224,15 +230,14 @@ def main(arguments: list[str] | None = None) -> None:
             results = held_out.score(accelerator.unwrap_model(model))
             log(results)
             tqdm.write(f"step {progress.step}: {results}")
-        due = args.checkpointing_minutes and time.monotonic() - last_checkpoint > 60 * args.checkpointing_minutes
-        if progress.step % args.checkpointing_steps == 0 or due:
+        if progress.step % args.checkpointing_steps == 0:
             save()
             last_checkpoint = time.monotonic()
 
     bar.close()
     if f"step_{progress.step}" not in [folder.name for folder in checkpoints(output_dir)]:
         save()
-    if progress.fraction < 1:
+    if fraction < 1:
         accelerator.print(f"stopped at step {progress.step}; the same command continues")
         return
     if accelerator.is_main_process:

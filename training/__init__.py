@@ -4,7 +4,7 @@ from .augmentation import DRAWS, normalise, random_views
 from .batches import BatchPlan, step_draws
 from .checkpoints import average_weights, checkpoints, find_checkpoint, save_checkpoint
 from .optimizers import SCHEDULES, build_optimizer, learning_rate_factor, parameter_groups, set_learning_rate
-from .progress import Progress, parse_resolution_schedule, size_at
+from .progress import Progress, as_main_process_sees, parse_resolution_schedule, size_at
 from .stop import StopRequest
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "BatchPlan",
     "Progress",
     "StopRequest",
+    "as_main_process_sees",
     "average_weights",
     "build_optimizer",
     "checkpoints",

@@ -7,6 +7,9 @@ interrupted and resumed behaves like one that was not.
 import time
 from dataclasses import dataclass, field
 
+import torch
+from accelerate.utils import broadcast
+
 
 @dataclass
 class Progress:
@@ -53,6 +56,14 @@ class Progress:
     def load_state_dict(self, state: dict) -> None:
         self.step, self.minutes_before = state["step"], state["minutes"]
         self._started = time.monotonic()
+
+
+def as_main_process_sees(*values: float, device: torch.device | str = "cpu") -> list[float]:
+    """The values that the main process passes, on every process.
+
+    Clocks and signals differ between processes; what they decide must not, or one process waits for another for ever.
+    """
+    return broadcast(torch.tensor(values, dtype=torch.float64, device=device)).tolist()
 
 
 def parse_resolution_schedule(text: str) -> list[tuple[int, float]]:
