@@ -259,7 +259,7 @@ def _array_to_rgb(source, channels: str | None, keep_values: bool, name: str) ->
         image = mixed if image.is_floating_point() else mixed.round().to(image.dtype)
     elif image.shape[0] == 1:
         image = image.expand(3, -1, -1)
-    return image.float() if keep_values or image.dtype != torch.uint8 else image
+    return image if image.dtype == torch.uint8 else image.float()
 
 
 def _scale_values(image: torch.Tensor, name: str) -> torch.Tensor:

@@ -14,7 +14,7 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils import IMAGE_PROCESSOR_NAME
 
 from ..configuration import DPTConfig
-from ..configuration.hub_errors import plain_hub_errors
+from ..configuration.hub_errors import plain_hub_errors, require_answer
 from .geometry import IGNORE_LABEL, MISSING_DEPTH, Geometry
 from .image_io import image_tensor, load_depth_map, load_label_map
 from .post_processing import depth_maps_at, label_maps_at
@@ -87,15 +87,16 @@ class OpenDPTImageProcessor(BaseImageProcessor):
         """
         config = getattr(config, "config", config)
         backbone = getattr(config, "backbone_config", None)
-        source = config if backbone is None else backbone
+        # A convolutional stem or encoder has no image size of its own.
+        size = getattr(backbone, "image_size", None) or getattr(config, "image_size", None)
         settings = {
-            "size": getattr(source, "image_size", None) or DEFAULTS["size"],
+            "size": size,
             "keep_aspect_ratio": True,
             "ensure_multiple_of": config.size_divisor,
             "antialias": False,
         }
         settings |= ENCODER_SETTINGS.get(getattr(backbone, "model_type", None), {})
-        return cls(**(settings | overrides))
+        return cls(**(settings | overrides))  # a size of None means the default
 
     def preprocess(
         self,
@@ -220,8 +221,13 @@ class OpenDPTImageProcessor(BaseImageProcessor):
         cls, pretrained_model_name_or_path, **kwargs
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The settings in a folder or hub repository, and the keywords that are left; errors are one line."""
-        with plain_hub_errors(pretrained_model_name_or_path, kwargs.get("revision")):
-            values, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        name, revision = pretrained_model_name_or_path, kwargs.get("revision")
+        with plain_hub_errors(name, revision):
+            try:
+                values, unused = super().get_image_processor_dict(name, **kwargs)
+            except OSError:  # transformers says the same of a missing file and of a silent hub
+                require_answer(name, IMAGE_PROCESSOR_NAME, revision, kwargs.get("cache_dir"))
+                raise
         if not isinstance(values, dict):
             raise ValueError(
                 f"{pretrained_model_name_or_path}: {IMAGE_PROCESSOR_NAME} must hold a JSON object, got a "

@@ -45,6 +45,7 @@ STOCK = {
     "fast": DEPTH_ANYTHING
     | {"image_processor_type": "DPTImageProcessorFast", "device": None, "disable_grouping": None},
     "padded": {"do_pad": True, "size_divisor": 32, "size": {"height": 40, "width": 50}, "resample": 0},
+    "raw": {"do_rescale": False, "do_normalize": False, "size": 48},
     "bare": {"do_resize": False, "do_rescale": False, "do_normalize": False},
 }
 SHAPES = [(60, 80), (80, 60), (33, 47), (150, 100)]
@@ -65,7 +66,7 @@ def test_same_pixels_as_the_stock_processor(name, shape, tmp_path):
     values = STOCK[name]
     stock = DPTImageProcessorPil.from_dict(values)(noise(*shape), return_tensors="pt")["pixel_values"]
     ours = read(tmp_path, values)(noise(*shape), return_tensors="pt")["pixel_values"]
-    one_grey_level = 1 / 255 / min(values.get("image_std", [0.5]))
+    one_grey_level = 1 / 255 / min(values.get("image_std", [0.5])) if values.get("do_rescale", True) else 1
     torch.testing.assert_close(ours.float(), stock.float(), atol=one_grey_level, rtol=0)
 
 
@@ -123,6 +124,8 @@ def test_for_model():
 def test_for_model_of_other_encoders():
     dinov2 = DPTImageProcessor.for_model(DPTConfig.from_preset("dinov2-small"))
     assert dinov2.ensure_multiple_of == 14 and dinov2.image_mean[0] == 0.485 and dinov2.keep_aspect_ratio
+    hybrid = DPTImageProcessor.for_model(DPTConfig.from_preset("dpt-hybrid", image_size=[352, 1216]))
+    assert hybrid.size == {"height": 352, "width": 1216} and hybrid.keep_aspect_ratio
     swin = DPTImageProcessor.for_model(DPTConfig.from_preset("swinv2-tiny-256"))
     assert not swin.keep_aspect_ratio and swin.size["height"] == 256 and swin.image_mean[0] == 0.5
 
