@@ -118,9 +118,8 @@ def test_gradient_checkpointing_changes_nothing(tiny, encoder):
     for checkpointing in (False, True):
         model = DPTForDepthEstimation(tiny(encoder)).train()
         if checkpointing:
-            getattr(
-                model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
-            )()  # newer, older name
+            # The name in newer releases, and in older ones.
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         size = 2 * model.config.size_divisor, 3 * model.config.size_divisor
         generator = torch.Generator().manual_seed(0)
         pixel_values = torch.randn(1, 3, *size, generator=generator)
