@@ -6,6 +6,7 @@ from typing import Any
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from .hub_errors import plain_hub_errors
 from .presets import PRESETS
 from .stock import from_stock, is_stock
 from .validation import validate
@@ -171,7 +172,8 @@ class DPTConfig(PreTrainedConfig):
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         # Translated here too, because from_pretrained warns about another model_type before it calls from_dict.
-        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        with plain_hub_errors(pretrained_model_name_or_path, kwargs.get("revision")):
+            config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         return _translated(config_dict), kwargs
 
     @property

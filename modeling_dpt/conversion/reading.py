@@ -153,10 +153,10 @@ def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if code := re.search(r"[Uu]nsupported (?:global|class)\W+(?:GLOBAL )?([\w.]+)", str(error)):
+        if code := re.search(r"unsupported (?:global|class)\W+(?:GLOBAL )?([\w.]+)", str(error), re.I):
             raise ValueError(
-                f"{path}: only tensors are read from a checkpoint, got code ({code.group(1)}), which was not run. Use a "
-                "file from the authors, or save its state dict alone."
+                f"{path}: only tensors are read from a checkpoint, got code ({code.group(1)}), which was not run. Use "
+                "a file from the authors, or save its state dict alone."
             ) from None
         reason = "no PyTorch checkpoint or damaged"
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, IndexError, TypeError):
