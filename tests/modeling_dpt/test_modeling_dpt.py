@@ -175,7 +175,12 @@ class TestInitialisation:
         depth = DPTForDepthEstimation(config).eval()(torch.randn(2, 3, 64, 64)).predicted_depth
         assert (depth > 0).float().mean() > 0.9
 
-    def test_prefix_and_positions_are_not_zero(self, tiny):
-        embeddings = DPTModel(tiny("vit_distilled")).embeddings
-        for name in ("cls_token", "distillation_token", "position_embeddings"):
-            assert 0 < getattr(embeddings, name).std() < 0.05
+    def test_positions_start_smooth_and_all_different(self, tiny):
+        embeddings = DPTModel(tiny("vit_distilled", image_size=[64, 96])).embeddings
+        assert 0 < embeddings.cls_token.std() < 0.05 and 0 < embeddings.distillation_token.std() < 0.05
+        prefix, places = embeddings.position_embeddings[0].split([2, 4 * 6])
+        assert not prefix.any()
+        distances = torch.cdist(places, places)
+        assert (distances + 10 * torch.eye(4 * 6)).min() > 0.5
+        # Neighbours in a row, and in a column, are nearer than places three apart.
+        assert distances[0, 1] < distances[0, 3] and distances[0, 6] < distances[0, 18]
