@@ -34,7 +34,7 @@ class TokenEmbeddings(nn.Module):
             prefix = torch.cat([prefix, self.distillation_token], dim=1)
         grid = tuple(patches.shape[-2:])
         tokens = patches.flatten(2).transpose(1, 2)  # (B, h*w, D)
-        tokens = torch.cat([prefix.expand(len(tokens), -1, -1).to(tokens.dtype), tokens], dim=1)
+        tokens = torch.cat([prefix.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         return self.dropout(tokens + self.resized_positions(grid).to(tokens.dtype))
 
     def sine_positions(self) -> torch.Tensor:
@@ -54,7 +54,7 @@ class TokenEmbeddings(nn.Module):
     def resized_positions(self, grid: tuple[int, int]) -> torch.Tensor:
         """Position embeddings (1, L, D) for a grid (h, w): bilinear, only where the grid is not the stored one."""
         # An exported graph serves every grid; resizing to the stored one changes nothing.
-        if grid == self.grid_size and not torch.compiler.is_exporting():
+        if not torch.compiler.is_exporting() and grid == self.grid_size:
             return self.position_embeddings
         prefix, stored = self.position_embeddings.tensor_split((self.num_prefix_tokens,), dim=1)
         stored = stored.unflatten(1, self.grid_size).permute(0, 3, 1, 2)  # (1, D, h, w)

@@ -112,6 +112,15 @@ def test_the_training_step_compiles_without_graph_breaks(tiny, pixel_values):
         torch.testing.assert_close(loss, model(pixel_values, labels=labels).loss)
 
 
+def test_one_exported_graph_serves_every_size(tiny, pixel_values):
+    model = DPTForDepthEstimation(tiny()).eval()
+    free = {"pixel_values": {axis: torch.export.Dim.AUTO for axis in (0, 2, 3)}}
+    graph = torch.export.export(model, (), {"pixel_values": pixel_values}, dynamic_shapes=free, strict=False).module()
+    for shape in ((1, 3, 64, 64), (3, 3, 80, 48)):
+        other = torch.randn(shape)
+        torch.testing.assert_close(graph(pixel_values=other).predicted_depth, model(other).predicted_depth)
+
+
 @pytest.mark.parametrize("encoder", ["vit", "hybrid", "dinov2"])
 def test_gradient_checkpointing_changes_nothing(tiny, encoder):
     gradients = []
