@@ -12,7 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 
 from ..configuration.configuration_dpt import DPTConfig
-from .backbones.adapter import make_backbone, run_backbone
+from .backbones.adapter import has_attention, make_backbone, run_backbone
 from .backbones.hybrid import HybridEmbeddings
 from .backbones.vit import TokenEmbeddings, ViTEmbeddings, ViTEncoder
 from .conversion.mixin import CheckpointMixin
@@ -52,6 +52,13 @@ class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
                     init.trunc_normal_(getattr(module, name), std=std)
             # Small random positions drown in the tokens of a convolutional stem when it trains from scratch.
             init.copy_(module.position_embeddings, module.sine_positions())
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args, **kwargs) -> None:
+        """As in transformers, but one name for all does not reach a stem or encoder of convolutions."""
+        encoder = self.config.backbone_config
+        if isinstance(attn_implementation, str) and encoder is not None and not has_attention(encoder):
+            attn_implementation = {"": attn_implementation}
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
     def train(self, mode: bool = True):
         """As in torch; parameters that no output depends on are also marked as needing no gradient.

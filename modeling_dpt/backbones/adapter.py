@@ -13,13 +13,25 @@ from transformers import AutoBackbone
 from ..modeling_outputs import DPTModelOutput
 
 
+def build_encoder(config) -> nn.Module:
+    """The AutoBackbone encoder of a configuration; one of convolutions is not asked for a kind of attention."""
+    if not has_attention(config):
+        config._attn_implementation = "eager"
+    return AutoBackbone.from_config(config)
+
+
+def has_attention(config) -> bool:
+    """Whether the encoder of an AutoBackbone configuration can choose its attention implementation."""
+    return AutoBackbone._model_mapping[type(config)]._supports_sdpa
+
+
 def make_backbone(config) -> nn.Module:
     """The encoder `config.backbone_config` describes.
 
     Raises:
         ValueError: its feature maps or norms are not what the configuration says.
     """
-    backbone = AutoBackbone.from_config(config.backbone_config)
+    backbone = build_encoder(config.backbone_config)
     kind, channels = config.backbone_config.model_type, list(backbone.channels)
     if config.is_hierarchical and list(config.neck_hidden_sizes) != channels:
         raise ValueError(

@@ -2,8 +2,8 @@
 
 import torch
 from torch import nn
-from transformers import AutoBackbone
 
+from .adapter import build_encoder
 from .vit import TokenEmbeddings
 
 
@@ -12,7 +12,7 @@ class HybridEmbeddings(TokenEmbeddings):
 
     def __init__(self, config):
         super().__init__(config)
-        self.backbone = AutoBackbone.from_config(config.backbone_config)
+        self.backbone = build_encoder(config.backbone_config)
         self.projection = nn.Conv2d(self.backbone.channels[-1], config.hidden_size, kernel_size=1)
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:

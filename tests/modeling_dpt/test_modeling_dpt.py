@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import interpolate
 from transformers import AutoModel, AutoModelForDepthEstimation, AutoModelForSemanticSegmentation
 
-from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
+from open_dpt import DPTConfig, DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
 
 TASKS = [DPTForDepthEstimation, DPTForSemanticSegmentation]
 
@@ -193,3 +193,16 @@ class TestInitialisation:
         assert (distances + 10 * torch.eye(4 * 6)).min() > 0.5
         # Neighbours in a row, and in a column, are nearer than places three apart.
         assert distances[0, 1] < distances[0, 3] and distances[0, 6] < distances[0, 18]
+
+
+def test_a_kind_of_attention_is_for_the_blocks_not_for_the_stem_of_a_hybrid(tmp_path):
+    model = DPTForDepthEstimation(
+        DPTConfig.from_preset("dpt-tiny", num_hidden_layers=4, backbone_out_indices=[0, 1, 2, 3])
+    )
+    model.set_attn_implementation("eager")
+    model.set_attn_implementation("sdpa")
+    model.save_pretrained(tmp_path)
+    loaded = DPTForDepthEstimation.from_pretrained(tmp_path, attn_implementation="sdpa")
+    for each in (model, loaded):
+        assert each.config._attn_implementation == "sdpa"
+        assert each.config.backbone_config._attn_implementation == "eager"
