@@ -46,7 +46,7 @@ demo: $(BIN)/.installed
 	$(BIN)/open-dpt predict assets/*.jpg --format side-by-side,color,png16 --output demo_output --overwrite
 
 test: $(BIN)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(BIN)/.installed-lint
 	$(BIN)/ruff check .

@@ -178,11 +178,15 @@ def model_class_of(task: str) -> type:
 
 def load_processor(location: str, revision: str | None, config: Any) -> Any:
     """The checkpoint's own processor, or the default for its configuration where it has none."""
+    from ..configuration.hub_errors import is_known_missing
     from ..processing import DPTImageProcessor
 
     try:
         return DPTImageProcessor.from_pretrained(location, revision=revision)
     except OSError:
+        # A file that is damaged or out of reach must not turn into another preprocessing without a word.
+        if not is_known_missing(location, "preprocessor_config.json", revision):
+            raise
         return DPTImageProcessor.for_model(config)
 
 

@@ -50,13 +50,22 @@ def require_answer(
     Raises:
         LocalEntryNotFoundError: nobody has said that the file does not exist.
     """
-    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    if Path(name).exists():
-        return
-    if try_to_load_from_cache(str(name), file_name, cache_dir=cache_dir, revision=revision) is None:
+    if not Path(name).exists() and not is_known_missing(name, file_name, revision, cache_dir):
         raise LocalEntryNotFoundError(f"{name}: {file_name} is not in the cache")
+
+
+def is_known_missing(
+    name: str | Path, file_name: str, revision: str | None = None, cache_dir: str | None = None
+) -> bool:
+    """Whether the folder, or the repository when it was last asked, does not have the file. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return not (Path(name) / file_name).is_file()
+    cached = try_to_load_from_cache(str(name), file_name, cache_dir=cache_dir, revision=revision)
+    return cached is not None and not isinstance(cached, str)  # the cache's mark for "does not exist"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -277,7 +278,9 @@ def test_pipelines_by_id(hub, client, task, tiny_depth_folder, tiny_segmentation
 
 
 def test_the_command_line_takes_an_id(hub, client, tiny_depth_folder, photo, tmp_path):
-    hub.add("owner/command", tiny_depth_folder)
+    weights_only = shutil.copytree(tiny_depth_folder, tmp_path / "model")
+    (weights_only / "preprocessor_config.json").unlink()
+    hub.add("owner/command", weights_only)
     code = (
         "from open_dpt.cli.main import main\n"
         f"result = main(['predict', {str(photo)!r}, '--model', 'owner/command', '--output', {str(tmp_path)!r}])\n"
