@@ -65,8 +65,11 @@ class HubServer:
 
 
 class _HubError(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        self.status, self.code = status, code
+    def __init__(self, status: int, code: str, commit: str | None = None) -> None:
+        self.status = status
+        self.headers = {"X-Error-Code": code, "X-Error-Message": code}
+        if commit:  # lets the client remember that this commit does not have the file
+            self.headers["X-Repo-Commit"] = commit
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -93,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             content, headers = self._route(path.split("/"), body)
             self._send(200, content, headers)
         except _HubError as error:
-            self._send(error.status, b"{}", {"X-Error-Code": error.code, "X-Error-Message": error.code})
+            self._send(error.status, b"{}", error.headers)
 
     def _route(self, parts: list[str], body: bytes) -> tuple[bytes, dict[str, str]]:
         match parts:
@@ -141,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, repo_id: str, revision: str, name: str) -> tuple[bytes, dict[str, str]]:
         commit, files = self._files(repo_id, revision)
         if name not in files:
-            raise _HubError(404, "EntryNotFound")
+            raise _HubError(404, "EntryNotFound", commit)
         return files[name], {"ETag": f'"{_etag(files[name])}"', "X-Repo-Commit": commit}
 
     def _commit(self, repo_id: str, branch: str, body: bytes) -> tuple[bytes, dict[str, str]]:
