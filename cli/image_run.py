@@ -46,6 +46,7 @@ class ImageRun:
 
         journal = Journal(self.output, self.command, self.settings, overwrite=self.overwrite)
         left = journal.remaining({source: self._files(source) for source in self.sources})
+        self._sweep(left)
         read_ahead: deque[tuple[Source, Any]] = deque()
         failures: list[str] = []
 
@@ -78,6 +79,14 @@ class ImageRun:
 
     def _files(self, source: Source) -> list[Path]:
         return [self.output / f"{source.name}{ending}" for ending in self.writers]
+
+    def _sweep(self, sources: list[Source]) -> None:
+        """Remove what a killed run left of files that it had not finished."""
+        paths = {path for source in sources for path in self._files(source)}
+        for folder in {path.parent for path in paths}:
+            for part in folder.glob(".*.tmp"):  # the temporary names of processing.writers: .NAME.RANDOM.tmp
+                if part.with_name(part.name[1:].rsplit(".", 2)[0]) in paths:
+                    part.unlink(missing_ok=True)
 
     def _write(self, source: Source, image: Any, prediction: Any) -> None:
         for path, write in zip(self._files(source), self.writers.values(), strict=True):

@@ -110,6 +110,15 @@ def test_a_second_run_does_only_what_is_left(predict, photos, tmp_path, capsys):
     assert (tmp_path / "out" / "a_disparity.npy").stat().st_mtime_ns == written
 
 
+def test_remains_of_a_killed_run_are_removed_and_nothing_else(predict, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".a_disparity.npy.0f3a9c1e.tmp", ".somebody_elses.npy.0f3a9c1e.tmp"):
+        (out / name).touch()
+    assert predict(photos, "--format", "npy") == 0
+    assert [path.name for path in out.glob(".*.tmp")] == [".somebody_elses.npy.0f3a9c1e.tmp"]
+
+
 def test_results_of_other_settings_are_kept(predict, photos, capsys):
     assert predict(photos, "--format", "npy") == 0
     assert predict(photos, "--format", "npy", "--image-size", "96") == 2
