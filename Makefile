@@ -2,7 +2,7 @@
 # make test    the whole test suite
 # make lint    style and format, changing nothing; `make format` changes
 # make bench   timings (grows with later releases)
-# make dpt-tiny   train the bundled model again, from nothing, into runs/dpt-tiny (hours; continues where it stopped)
+# make dpt-tiny   train the bundled model again, from nothing, into runs/dpt-tiny (an hour or two; continues where it stopped)
 # make clean   removes what the targets made, the virtual environment too
 #
 # PYTHON=python3.12   another interpreter          VENV=folder   another virtual environment
