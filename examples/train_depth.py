@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from open_dpt import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+from open_dpt.data.batches import BatchPlan, step_draws
 from open_dpt.data.procedural import HELD_OUT_SEED, CachedScenes, render_batch
+from open_dpt.data.procedural.augmentation import DRAWS, normalise, random_views
 from open_dpt.evaluation.held_out import HeldOutScenes
 from open_dpt.modeling_dpt.losses import ScaleShiftInvariantLoss
 from open_dpt.training import (
-    DRAWS,
     SCHEDULES,
-    BatchPlan,
     Progress,
     StopRequest,
     as_main_process_sees,
@@ -35,14 +35,11 @@ from open_dpt.training import (
     checkpoints,
     find_checkpoint,
     learning_rate_factor,
-    normalise,
     parameter_groups,
     parse_resolution_schedule,
-    random_views,
     save_checkpoint,
     set_learning_rate,
     size_at,
-    step_draws,
 )
 
 MAX_SKIPPED = 100  # steps without a finite gradient before training gives up

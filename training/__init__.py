@@ -1,16 +1,12 @@
 """Pieces that training scripts are made of. The loop itself stands in the script, where it can be read."""
 
-from .augmentation import DRAWS, normalise, random_views
-from .batches import BatchPlan, step_draws
 from .checkpoints import average_weights, checkpoints, find_checkpoint, save_checkpoint
 from .optimizers import SCHEDULES, build_optimizer, learning_rate_factor, parameter_groups, set_learning_rate
 from .progress import Progress, as_main_process_sees, parse_resolution_schedule, size_at
 from .stop import StopRequest
 
 __all__ = [
-    "DRAWS",
     "SCHEDULES",
-    "BatchPlan",
     "Progress",
     "StopRequest",
     "as_main_process_sees",
@@ -19,12 +15,9 @@ __all__ = [
     "checkpoints",
     "find_checkpoint",
     "learning_rate_factor",
-    "normalise",
     "parameter_groups",
     "parse_resolution_schedule",
-    "random_views",
     "save_checkpoint",
     "set_learning_rate",
     "size_at",
-    "step_draws",
 ]

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from open_dpt.training import DRAWS, random_views, step_draws
+from open_dpt.data.batches import step_draws
+from open_dpt.data.procedural.augmentation import DRAWS, random_views
 
 HEIGHT, WIDTH = 24, 32
 

@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 import torch
 
-from open_dpt.training import BatchPlan, step_draws
+from open_dpt.data.batches import BatchPlan, step_draws
 
 
 def test_every_epoch_holds_every_sample_once_in_another_order():
