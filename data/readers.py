@@ -1,0 +1,355 @@
+"""Maps and images from whatever holds them, by locator.
+
+A locator is a path, or `file::entry` where a file holds several arrays:
+
+    depth.png, depth.npy, depth.pfm      a file
+    a.npz::depth                         an array of an archive (a single one needs no entry)
+    a.exr::Z                             a channel (Z, Y, R or the only one need no entry)
+    a.h5::depth  a.h5::depth/12          an array, or the 12th (from 0) along its first axis
+    a.mat::rawDepths/12                  MATLAB, any version: a variable, or the 12th along its last axis
+    shard.tar::scene/0.h5::depth         a file inside an uncompressed tar, then its entry
+    a.json::2008_000008                  whatever `LABEL_READERS` has for the suffix
+
+MATLAB stores axes in the opposite order; what is returned has rows first: (H, W) or (H, W, 3).
+
+Open files belong to a process: a forked or spawned worker opens its own when it first needs one, and at most
+`OPEN_FILES` stay open.
+"""
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..processing.image_io import image_tensor, open_image
+from ..processing.writers import PNG_TEXT_KEY, read_depth
+
+OPEN_FILES = 32
+ENTRY = "::"
+
+# Channels of an EXR file that hold depth, the likeliest first: names of renderers, then grey.
+EXR_CHANNELS = ("Z", "Y", "V", "R")
+
+# Suffixes of label files that only one data set has, with "module:function" of (locator) -> array (H, W).
+LABEL_READERS = {".json": "pascal_context:read_json_labels", ".pth": "pascal_context:read_cached_labels"}
+
+Source = Any  # locator, {"path": locator, "bytes": encoded file or None}, or PIL image
+
+
+class SampleError(ValueError):
+    """A file of a sample cannot be used. The message is one line and names the file."""
+
+
+@dataclass(frozen=True)
+class StoredMap:
+    """What a map's file holds.
+
+    Args:
+        values: Shape (H, W), any number type.
+        valid: True where a value is known, or None where the file does not say. Shape (H, W).
+        in_units: The file itself says what its values mean (open_dpt's own files); they need no scale.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray | None = None
+    in_units: bool = False
+
+
+def is_picture(locator: str) -> bool:
+    """Whether an ordinary image library can open what is located."""
+    return ENTRY not in locator and _suffix(locator) not in {*_ARRAYS, *LABEL_READERS, ".tar"}
+
+
+def read_image(source: Source) -> torch.Tensor:
+    """Read an RGB image: uint8, shape (3, H, W).
+
+    Raises:
+        SampleError: it cannot be read or is no image.
+    """
+    name = source_name(source)
+    with _explained(name):
+        stored = _open(source)
+        if isinstance(stored, StoredMap):
+            stored = np.ascontiguousarray(stored.values)
+        pixels = image_tensor(stored, name=name)
+        return pixels if pixels.dtype == torch.uint8 else pixels.round().to(torch.uint8)
+
+
+def read_map(source: Source) -> StoredMap:
+    """Read a one-channel map (depth, disparity, label ids, mask) as it is stored.
+
+    Raises:
+        SampleError: it cannot be read or has several channels.
+    """
+    name = source_name(source)
+    with _explained(name):
+        stored = _open(source)
+        if not isinstance(stored, StoredMap):
+            stored = _picture_map(stored, name)
+    values = stored.values
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
+        values = values.squeeze(0 if values.shape[0] == 1 else -1)
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "buif":
+        raise SampleError(
+            f"{name}: must hold one channel of numbers, (H, W), got {values.dtype} of shape {values.shape}. "
+            f"Name another entry, or export one channel."
+        )
+    return StoredMap(values.astype(values.dtype.newbyteorder("="), copy=False), stored.valid, stored.in_units)
+
+
+def source_name(source: Source) -> str:
+    """What messages call a source."""
+    if isinstance(source, dict):
+        source = source.get("path") or "image in the table"
+    return str(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "filename", "") or "image")
+
+
+class _explained:
+    """Turns whatever a library raises on a bad file into one line that names the file."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        if not isinstance(error, Exception) or isinstance(error, (SampleError, ImportError)):
+            return
+        text = (str(error).splitlines() or [kind.__name__])[0]
+        file = self._name.split(ENTRY)[0]
+        if not text.startswith(file):
+            text = f"{self._name}: cannot be read ({text.rstrip('.')}). Fetch or export it again."
+        raise SampleError(text) from None
+
+
+def _open(source: Source) -> "StoredMap | Any":
+    """An array for files that hold arrays; else something that `open_image` takes."""
+    if not isinstance(source, dict):
+        source = {"path": source} if isinstance(source, (str, os.PathLike)) else {"image": source}
+    path, data = source.get("path"), source.get("bytes")
+    if "image" in source:
+        return source["image"]
+    if data is not None:
+        reader = _ARRAYS.get(_suffix(path or ""))
+        return reader(io.BytesIO(data), None) if reader else data
+    if path is None:
+        raise SampleError("row: must hold a path or bytes, got neither. Check the table.")
+    file, _, entry = str(path).partition(ENTRY)
+    _require_file(file)
+    if _suffix(file) == ".tar":
+        member, _, entry = entry.partition(ENTRY)
+        return _open_member(file, member, entry or None)
+    if _suffix(file) in LABEL_READERS:
+        module, function = LABEL_READERS[_suffix(file)].split(":")
+        return StoredMap(np.asarray(getattr(import_module(f".{module}", __package__), function)(str(path))))
+    if reader := _ARRAYS.get(_suffix(file)):
+        return reader(file, entry or None)
+    return file
+
+
+def _require_file(file: str) -> None:
+    if not os.path.isfile(file):
+        found = "a folder" if os.path.isdir(file) else "nothing"
+        raise SampleError(f"{file}: must be a file, got {found} there. Check the path.")
+
+
+def _picture_map(source: Any, name: str) -> StoredMap:
+    image, _ = open_image(source, name=name)
+    if image.mode not in ("L", "P", "I", "F", "1") and not image.mode.startswith("I;16"):
+        raise SampleError(f"{name}: must have one channel, got mode {image.mode}. Convert it to one channel.")
+    values = np.array(image)
+    if PNG_TEXT_KEY not in image.info:
+        return StoredMap(values)
+    meaning = _json(image.info[PNG_TEXT_KEY])
+    return StoredMap(meaning["offset"] + values / meaning["scale"], values > 0, in_units=True)
+
+
+# Files that hold arrays. Each reader takes a path or binary stream and the entry, if one is named.
+
+
+def _read_npy(file, entry: str | None) -> StoredMap:
+    return StoredMap(np.load(file, allow_pickle=False))
+
+
+def _read_npz(file, entry: str | None) -> StoredMap:
+    with np.load(file, allow_pickle=False) as archive:
+        if entry is None and {"values", "valid", "kind"} <= set(archive):  # written by open_dpt
+            return StoredMap(archive["values"], archive["valid"], in_units=True)
+        return StoredMap(archive[_choose(entry, list(archive), file)])
+
+
+def _read_pfm(file, entry: str | None) -> StoredMap:
+    return StoredMap(read_depth(Path(file))["values"])
+
+
+def _read_exr(file, entry: str | None) -> StoredMap:
+    OpenEXR = _library("OpenEXR", "OpenEXR", file)
+    with OpenEXR.File(str(file), separate_channels=True) as image:
+        channels = image.channels()
+        likely = next((name for name in EXR_CHANNELS if name in channels), None)
+        return StoredMap(np.array(channels[_choose(entry or likely, list(channels), file)].pixels))
+
+
+def _read_h5(file, entry: str | None) -> StoredMap:
+    return StoredMap(_h5_entry(_open_h5(file), entry, file))
+
+
+def _read_mat(file, entry: str | None) -> StoredMap:
+    h5py = _library("h5py", "open-dpt[train]", file)
+    if h5py.is_hdf5(file):  # version 7.3: h5py shows the axes reversed
+        return StoredMap(_h5_entry(_open_h5(file), entry, file).T)
+    scipy_io = _library("scipy.io", "open-dpt[train]", file)
+    variables = {name: value for name, value in scipy_io.loadmat(file).items() if not name.startswith("__")}
+    name, index = _split_index(entry, variables)
+    values = variables[_choose(name, list(variables), file)]
+    return StoredMap(values if index is None else values[..., index])
+
+
+_ARRAYS: dict[str, Callable[[Any, str | None], StoredMap]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".pfm": _read_pfm,
+    ".exr": _read_exr,
+    ".h5": _read_h5,
+    ".hdf5": _read_h5,
+    ".mat": _read_mat,
+}
+
+
+def _open_member(shard: str, member: str, entry: str | None) -> "StoredMap | bytes":
+    suffix = _suffix(member)
+    if suffix in (".h5", ".hdf5"):
+        return StoredMap(_h5_entry(_open_h5(shard, member), entry, f"{shard}{ENTRY}{member}"))
+    data = read_member(shard, member)
+    return _ARRAYS[suffix](io.BytesIO(data), entry) if suffix in _ARRAYS else data
+
+
+def tar_members(shard: str | os.PathLike) -> dict[str, tuple[int, int]]:
+    """Files of an uncompressed tar: name -> (offset, size) in bytes. Read once a process, then remembered.
+
+    Raises:
+        SampleError: not such a tar.
+    """
+    with _explained(str(shard)):
+        _require_file(str(shard))
+        return _tar_members(str(shard), _stamp(shard))
+
+
+@lru_cache(maxsize=256)
+def _tar_members(shard: str, stamp: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    with tarfile.open(shard, "r:") as archive:
+        return {item.name: (item.offset_data, item.size) for item in archive if item.isfile()}
+
+
+def read_member(shard: str, member: str) -> bytes:
+    """Bytes of one file of an uncompressed tar.
+
+    Raises:
+        SampleError: not such a tar, or it has no such file.
+    """
+    members = tar_members(shard)
+    if member not in members:
+        raise SampleError(f"{shard}: holds no file {member!r}, but {len(members)} others. Check the name.")
+    offset, size = members[member]
+    with open(shard, "rb") as file:
+        file.seek(offset)
+        data = file.read(size)
+    if len(data) < size:
+        raise SampleError(f"{shard}: ends inside {member!r}. Fetch it again.")
+    return data
+
+
+def open_h5(file: str | os.PathLike):
+    """The `h5py.File` of this process for a path; it stays open, do not close it.
+
+    Raises:
+        SampleError: no HDF5 file. ImportError: h5py is not installed.
+    """
+    with _explained(str(file)):
+        _require_file(str(file))
+        return _open_h5(str(file))
+
+
+def _open_h5(file, member: str | None = None):
+    h5py = _library("h5py", "open-dpt[train]", file)
+    if isinstance(file, io.BytesIO):
+        return h5py.File(file, "r")
+    return _cached_h5(str(file), member, _stamp(file), os.getpid())
+
+
+@lru_cache(maxsize=OPEN_FILES)
+def _cached_h5(file: str, member: str | None, stamp: tuple[int, int], process: int):
+    import h5py
+
+    if member is not None:
+        return h5py.File(io.BytesIO(read_member(file, member)), "r")
+    # Data are only read: a lock gains nothing, and some network file systems have none.
+    return h5py.File(file, "r", locking=False)
+
+
+def _stamp(file: str | os.PathLike) -> tuple[int, int]:
+    status = os.stat(file)
+    return status.st_mtime_ns, status.st_size
+
+
+def _h5_entry(file, entry: str | None, name: Any) -> np.ndarray:
+    key, index = _split_index(entry, file)
+    array = file[_choose(key, [key for key in file if not key.startswith("#")], name, also=file)]
+    return array[()] if index is None else array[index]
+
+
+def _split_index(entry: str | None, names: Any) -> tuple[str | None, int | None]:
+    """ "rawDepths/12" -> ("rawDepths", 12), unless an array has that very name."""
+    name, _, index = (entry or "").rpartition("/")
+    return (name, int(index)) if name and index.isdigit() and entry not in names else (entry, None)
+
+
+def _choose(entry: str | None, names: list[str], file: Any, also: Any = ()) -> str:
+    if entry is None and len(names) == 1:
+        return names[0]
+    if entry is None or (entry not in names and entry not in also):
+        where = file if isinstance(file, (str, os.PathLike)) else "file"
+        raise SampleError(f"{where}: entry must be one of {', '.join(names)}, got {entry}. Write FILE{ENTRY}ENTRY.")
+    return entry
+
+
+def _library(module: str, package: str, file: Any) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ImportError(f"{file}: needs the package {module.split('.')[0]}. Run: pip install {package}") from None
+
+
+def _json(text: str) -> dict:
+    import json
+
+    return json.loads(text)
+
+
+def _suffix(locator: str) -> str:
+    return PurePosixPath(locator.split(ENTRY)[0]).suffix.lower()
+
+
+__all__ = [
+    "SampleError",
+    "StoredMap",
+    "is_picture",
+    "open_h5",
+    "read_image",
+    "read_map",
+    "read_member",
+    "source_name",
+    "tar_members",
+]
+
+Image.preinit()

@@ -1,0 +1,173 @@
+"""The one form of every data set's rows, and the step from a row to tensors.
+
+A row is self-contained: paths are absolute, scale and meaning ride along. Rows of different sets can be concatenated
+(after `raw_rows`), shuffled, filtered and saved with the means of `datasets`.
+
+| column | holds |
+|---|---|
+| image, depth, label, valid | `datasets.Image` with a path or locator (see `readers`), never pixels; None where absent |
+| depth_scale | stored value / depth_scale = unit |
+| depth_kind | a key of `DEPTH_KINDS` |
+| label_rule | a key of `label_rules.LABEL_RULES` |
+| intrinsics | 3 x 3 camera matrix, row by row, in pixels; origin: centre of the top left pixel |
+| scene, frame | what groups and orders images |
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from datasets import Dataset, Features, Image, IterableDataset, List, Value
+from torch import Tensor
+
+from ..processing.geometry import IGNORE_LABEL
+from .readers import SampleError, StoredMap, is_picture, read_image, read_map, source_name
+
+IMAGE_COLUMNS = ("image", "depth", "label", "valid")
+
+DEPTH_KINDS = {
+    "metres": "depth in metres; 0, negative and not finite: missing",
+    "disparity": "disparity in any unit; missing as for metres, but where a row has a `valid` map, 0 counts as far away",
+    "relative-depth": "depth in an unknown unit: read as disparity, 1 / depth, so that nobody takes it for metres",
+}
+
+ROW_FEATURES = Features(
+    {
+        **{name: Image(decode=False) for name in IMAGE_COLUMNS},
+        "depth_scale": Value("float64"),
+        "depth_kind": Value("string"),
+        "label_rule": Value("string"),
+        "intrinsics": List(Value("float64")),
+        "scene": Value("string"),
+        "frame": Value("string"),
+    }
+)
+
+
+def make_rows(columns: dict[str, Any]) -> Dataset:
+    """A data set of rows from columns.
+
+    Args:
+        columns: By names of `ROW_FEATURES`; at least `image`, a list. A list is a column, anything else (a tuple of 9
+            for `intrinsics`) is repeated; columns that are not given are None. Image columns hold paths, locators,
+            `{"path", "bytes"}` or None.
+
+    Returns:
+        Rows with the features of `ROW_FEATURES`; image columns that hold ordinary pictures decode to PIL images.
+
+    Raises:
+        ValueError: unknown column, or columns of different lengths.
+    """
+    if unknown := sorted(set(columns) - set(ROW_FEATURES)):
+        raise ValueError(f"columns: must be among {', '.join(ROW_FEATURES)}, got {unknown[0]}.")
+    count = len(columns["image"])
+    filled = {}
+    for name in ROW_FEATURES:
+        value = columns.get(name)
+        filled[name] = value if isinstance(value, list) else [value] * count
+    if wrong := {name: len(values) for name, values in filled.items() if len(values) != count}:
+        raise ValueError(f"columns: must have {count} rows as image has, got {wrong}.")
+    features, arrays = ROW_FEATURES.copy(), {}
+    for name, values in filled.items():
+        if name in IMAGE_COLUMNS:
+            sources = [_stored_source(value) for value in values]
+            features[name] = Image(decode=all(is_picture(source["path"] or "") for source in sources if source))
+            arrays[name] = pa.array(sources, Image.pa_type)
+        else:
+            arrays[name] = pa.array(values, features[name].pa_type if isinstance(features[name], Value) else None)
+    return Dataset.from_dict(arrays, features=features)
+
+
+def raw_rows(rows: "Dataset | IterableDataset") -> "Dataset | IterableDataset":
+    """The same rows with every image column as `{"path", "bytes"}`: what `read_sample` and `concatenate_datasets` want."""
+    for name in IMAGE_COLUMNS:
+        if name in (rows.features or {}):
+            rows = rows.cast_column(name, Image(decode=False))
+    return rows
+
+
+def read_sample(row: dict[str, Any], *, resize_maps: bool = False) -> dict[str, Any]:
+    """Read what a row points to.
+
+    Args:
+        row: Of `make_rows`, decoded or raw; missing columns count as None.
+        resize_maps: Bring maps of another size to the image's (nearest) instead of refusing them.
+
+    Returns:
+        image uint8 (3, H, W) RGB; where the row has them: depth float32 (H, W) in metres, 0 = missing, or disparity
+        float32 (H, W), any unit; valid bool (H, W), True where depth or disparity is usable; label int64 (H, W),
+        255 = ignored; intrinsics float64 (3, 3). Always: name (the image's path), scene, frame (strings or None).
+
+    Raises:
+        SampleError: a file is missing, unreadable or of another size; the message is one line and names it.
+        ImportError: the file's format needs a package that is not installed.
+    """
+    image = read_image(row["image"])
+    size = tuple(image.shape[-2:])
+    sample = {"image": image, "name": source_name(row["image"]), "scene": row.get("scene"), "frame": row.get("frame")}
+    marked = None
+    if row.get("valid") is not None:
+        marked = torch.from_numpy(_read_fitting(row["valid"], size, resize_maps).values != 0)
+    if row.get("depth") is not None:
+        sample |= _depth(row, marked, size, resize_maps)
+    if row.get("label") is not None:
+        sample["label"] = _label(row, size, resize_maps)
+        if marked is not None:
+            sample["label"][~marked] = IGNORE_LABEL
+    if row.get("intrinsics") is not None:
+        sample["intrinsics"] = torch.tensor(row["intrinsics"], dtype=torch.float64).reshape(3, 3)
+    return sample
+
+
+def _depth(row: dict, marked: Tensor | None, size: tuple[int, int], resize_maps: bool) -> dict[str, Tensor]:
+    stored = _read_fitting(row["depth"], size, resize_maps)
+    kind = row.get("depth_kind") or "metres"
+    if kind not in DEPTH_KINDS:
+        raise SampleError(
+            f"{source_name(row['depth'])}: depth_kind must be one of {', '.join(DEPTH_KINDS)}, got {kind}."
+        )
+    values = torch.from_numpy(np.array(stored.values, dtype=np.float32))
+    if not stored.in_units:
+        values = values / (row.get("depth_scale") or 1.0)
+    far_is_zero = kind == "disparity" and (marked is not None or stored.valid is not None)
+    valid = values.isfinite() & ((values >= 0) if far_is_zero else (values > 0))
+    if stored.valid is not None:
+        valid &= torch.from_numpy(np.array(stored.valid, dtype=bool))
+    if marked is not None:
+        valid &= marked
+    if kind == "relative-depth":
+        values = torch.where(valid, 1 / values, 0.0)
+    values = torch.where(valid, values, 0.0)
+    return {"depth" if kind == "metres" else "disparity": values, "valid": valid}
+
+
+def _label(row: dict, size: tuple[int, int], resize_maps: bool) -> Tensor:
+    from .label_rules import apply_label_rule
+
+    values = _read_fitting(row["label"], size, resize_maps).values
+    if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+        raise SampleError(f"{source_name(row['label'])}: class ids must be whole numbers, got {values.dtype}.")
+    return apply_label_rule(row.get("label_rule") or "as-is", torch.from_numpy(values.astype(np.int64)))
+
+
+def _read_fitting(source: Any, size: tuple[int, int], resize: bool) -> StoredMap:
+    stored = read_map(source)
+    if stored.values.shape == size:
+        return stored
+    if not resize:
+        (height, width), (rows, columns) = stored.values.shape, size
+        raise SampleError(
+            f"{source_name(source)}: must be {rows} x {columns} as its image is, got {height} x {width}. "
+            f"Pair it with its own image, or resize the maps."
+        )
+    index = np.ix_(*((np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(stored.values.shape, size)))
+    valid = None if stored.valid is None else stored.valid[index]
+    return StoredMap(stored.values[index], valid, stored.in_units)
+
+
+def _stored_source(value: Any) -> dict[str, Any] | None:
+    if value is None or isinstance(value, dict):
+        return value
+    return {"path": os.fspath(value), "bytes": None}
