@@ -54,7 +54,7 @@ def parse_with_recipe(parser: argparse.ArgumentParser, arguments: Sequence[str] 
 
 
 def effective_recipe(args: argparse.Namespace) -> dict[str, Any]:
-    """What a run does, as a recipe: every setting that has a value, without secrets and without the recipe's own name."""
+    """What a run does, as a recipe: every setting that has a value, but no secrets and no `--recipe`."""
     return {key: value for key, value in vars(args).items() if value is not None and key not in (*_SECRETS, "recipe")}
 
 
@@ -144,7 +144,7 @@ def _words(path: str | Path, action: argparse.Action, value: Any) -> list[str]:
 
 
 def _checked(path: str | Path, action: argparse.Action, value: Any) -> str:
-    """`value` as a word that argparse takes. It would find the same mistakes, but not say that they are in this file."""
+    """`value` as a word that 
     text = value if isinstance(value, str) else json.dumps(value)
     try:
         converted = action.type(text) if callable(action.type) else text

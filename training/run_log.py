@@ -118,7 +118,6 @@ class RunLog:
         """What makes each tracker show a resumed run as one."""
         name, known = self.folder.resolve().name, self._known_ids()
         options: dict[str, dict] = {
-            # `max_queue` 0 would write at once; accelerate flushes after each step anyway.
             "tensorboard": {"purge_step": step + 1} if step else {},
             "trackio": {"name": known.get("trackio", name), "resume": "allow" if step else "never"},
             "wandb": {"name": name, "dir": str(self.folder), "id": known.get("wandb"), "resume": "allow"},

@@ -130,5 +130,5 @@ def test_the_effective_recipe_runs_again(parser, recipe):
 
 
 def test_a_missing_file_raises_our_error(parser):
-    with pytest.raises(RecipeError, match="nowhere.yaml: a recipe must be a readable YAML file"):
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml: a recipe must be a readable YAML file"):
         recipe_words(parser, "nowhere.yaml")

@@ -88,9 +88,9 @@ def test_other_processes_write_nothing(accelerator, tmp_path, capsys, monkeypatc
 
 def test_trackers_that_are_not_there_are_told(monkeypatch):
     monkeypatch.setattr("open_dpt.training.run_log.get_available_trackers", lambda: ["tensorboard"])
-    with pytest.raises(ValueError, match="wandb is not installed. pip install wandb, or --report_to none"):
+    with pytest.raises(ValueError, match=r"wandb is not installed\. pip install wandb, or --report_to none"):
         check_trackers(["tensorboard", "wandb"])
-    with pytest.raises(ValueError, match="some of tensorboard, trackio, wandb, mlflow, or none, got 'tensorbord'"):
+    with pytest.raises(ValueError, match=r"some of tensorboard, trackio, wandb, mlflow, or none, got 'tensorbord'"):
         check_trackers("tensorbord")
     assert check_trackers(None) == ["tensorboard"]
     assert check_trackers(["none"]) == []
