@@ -144,7 +144,7 @@ def _words(path: str | Path, action: argparse.Action, value: Any) -> list[str]:
 
 
 def _checked(path: str | Path, action: argparse.Action, value: Any) -> str:
-    """`value` as a word that 
+    """`value` as a word that argparse takes. It would find the mistake too, but not say in which file."""
     text = value if isinstance(value, str) else json.dumps(value)
     try:
         converted = action.type(text) if callable(action.type) else text
