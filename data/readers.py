@@ -17,9 +17,11 @@ Open files belong to a process: a forked or spawned worker opens its own when it
 """
 
 import io
+import json
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -28,7 +30,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..processing.image_io import image_tensor, open_image
 from ..processing.writers import PNG_TEXT_KEY, read_depth
@@ -113,22 +114,17 @@ def source_name(source: Source) -> str:
     return str(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "filename", "") or "image")
 
 
-class _explained:
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
     """Turns whatever a library raises on a bad file into one line that names the file."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, error, trace) -> None:
-        if not isinstance(error, Exception) or isinstance(error, (SampleError, ImportError)):
-            return
-        text = (str(error).splitlines() or [kind.__name__])[0]
-        file = self._name.split(ENTRY)[0]
-        if not text.startswith(file):
-            text = f"{self._name}: cannot be read ({text.rstrip('.')}). Fetch or export it again."
+    try:
+        yield
+    except (SampleError, ImportError):
+        raise
+    except Exception as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        if not text.startswith(name.split(ENTRY)[0]):
+            text = f"{name}: cannot be read ({text.rstrip('.')}). Fetch or export it again."
         raise SampleError(text) from None
 
 
@@ -170,7 +166,7 @@ def _picture_map(source: Any, name: str) -> StoredMap:
     values = np.array(image)
     if PNG_TEXT_KEY not in image.info:
         return StoredMap(values)
-    meaning = _json(image.info[PNG_TEXT_KEY])
+    meaning = json.loads(image.info[PNG_TEXT_KEY])
     return StoredMap(meaning["offset"] + values / meaning["scale"], values > 0, in_units=True)
 
 
@@ -330,12 +326,6 @@ def _library(module: str, package: str, file: Any) -> Any:
         raise ImportError(f"{file}: needs the package {module.split('.')[0]}. Run: pip install {package}") from None
 
 
-def _json(text: str) -> dict:
-    import json
-
-    return json.loads(text)
-
-
 def _suffix(locator: str) -> str:
     return PurePosixPath(locator.split(ENTRY)[0]).suffix.lower()
 
@@ -351,5 +341,3 @@ __all__ = [
     "source_name",
     "tar_members",
 ]
-
-Image.preinit()

@@ -1,8 +1,8 @@
 """Every data set by name. Its module is imported when it is asked for, so the table itself costs nothing.
 
 A home is "module:function" of this folder. The function takes `(root, split, **options)` and returns rows of the form
-of `samples.make_rows`; its keyword-only parameters are the data set's options. One that takes `streaming`, too, streams
-in its own way; for the others rows are streamed from the table.
+of `samples.make_rows`; its keyword-only parameters are the data set's options. One that also takes `streaming`
+streams in its own way; for the others rows are streamed from the table.
 """
 
 import inspect
@@ -97,10 +97,10 @@ DATASETS: dict[str, DatasetInfo] = {
         "KITTI depth prediction, the official test images, without ground truth", "kitti:load_test", "depth", ("test",)
     ),
     "redweb": DatasetInfo(
-        "ReDWeb V1, stereo photographs, disparity", "relative_depth:load_redweb", "depth", ("train",)
+        "ReDWeb V1, web stereo pictures, disparity", "relative_depth:load_redweb", "depth", ("train",)
     ),
     "hrwsi": DatasetInfo(
-        "HR-WSI, stereo photographs, disparity", "relative_depth:load_hrwsi", "depth", ("train", "val"), "val"
+        "HR-WSI, web stereo pictures, disparity", "relative_depth:load_hrwsi", "depth", ("train", "val"), "val"
     ),
     "blendedmvs": DatasetInfo(
         "BlendedMVS, rendered depth in an unknown unit", "relative_depth:load_blendedmvs", "depth", ("train",)

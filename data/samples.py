@@ -1,11 +1,11 @@
 """The one form of every data set's rows, and the step from a row to tensors.
 
 A row is self-contained: paths are absolute, scale and meaning ride along. Rows of different sets can be concatenated
-(after `raw_rows`), shuffled, filtered and saved with the means of `datasets`.
+(after `raw_rows`), shuffled and filtered with the means of `datasets`.
 
 | column | holds |
 |---|---|
-| image, depth, label, valid | `datasets.Image` with a path or locator (see `readers`), never pixels; None where absent |
+| image, depth, label, valid | `datasets.Image` with a path or locator (see `readers`), never pixels; or None |
 | depth_scale | stored value / depth_scale = unit |
 | depth_kind | a key of `DEPTH_KINDS` |
 | label_rule | a key of `label_rules.LABEL_RULES` |
@@ -13,23 +13,31 @@ A row is self-contained: paths are absolute, scale and meaning ride along. Rows 
 | scene, frame | what groups and orders images |
 """
 
+import hashlib
 import os
+from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset, Features, Image, IterableDataset, List, Value
+from datasets import Dataset, DatasetInfo, Features, Image, IterableDataset, List, Value
+from datasets.table import InMemoryTable
 from torch import Tensor
 
 from ..processing.geometry import IGNORE_LABEL
+from ..processing.writers import atomic_write
 from .readers import SampleError, StoredMap, is_picture, read_image, read_map, source_name
+
+# Bytes from which on a table of rows is memory-mapped.
+SMALLEST_MAPPED = 2**20
 
 IMAGE_COLUMNS = ("image", "depth", "label", "valid")
 
 DEPTH_KINDS = {
     "metres": "depth in metres; 0, negative and not finite: missing",
-    "disparity": "disparity in any unit; missing as for metres, but where a row has a `valid` map, 0 counts as far away",
+    "disparity": "disparity in any unit; missing as for metres, but with a `valid` map 0 counts as far away",
     "relative-depth": "depth in an unknown unit: read as disparity, 1 / depth, so that nobody takes it for metres",
 }
 
@@ -69,19 +77,15 @@ def make_rows(columns: dict[str, Any]) -> Dataset:
         filled[name] = value if isinstance(value, list) else [value] * count
     if wrong := {name: len(values) for name, values in filled.items() if len(values) != count}:
         raise ValueError(f"columns: must have {count} rows as image has, got {wrong}.")
-    features, arrays = ROW_FEATURES.copy(), {}
-    for name, values in filled.items():
-        if name in IMAGE_COLUMNS:
-            sources = [_stored_source(value) for value in values]
-            features[name] = Image(decode=all(is_picture(source["path"] or "") for source in sources if source))
-            arrays[name] = pa.array(sources, Image.pa_type)
-        else:
-            arrays[name] = pa.array(values, features[name].pa_type if isinstance(features[name], Value) else None)
-    return Dataset.from_dict(arrays, features=features)
+    features = ROW_FEATURES.copy()
+    for name in IMAGE_COLUMNS:
+        filled[name] = sources = [_stored_source(value) for value in filled[name]]
+        features[name] = Image(decode=all(is_picture(source["path"] or "") for source in sources if source))
+    return _mapped(pa.table(filled, features.arrow_schema), features)
 
 
 def raw_rows(rows: "Dataset | IterableDataset") -> "Dataset | IterableDataset":
-    """The same rows with every image column as `{"path", "bytes"}`: what `read_sample` and `concatenate_datasets` want."""
+    """The same rows with every image column as `{"path", "bytes"}`: same features for all sets, nothing decoded."""
     for name in IMAGE_COLUMNS:
         if name in (rows.features or {}):
             rows = rows.cast_column(name, Image(decode=False))
@@ -125,9 +129,8 @@ def _depth(row: dict, marked: Tensor | None, size: tuple[int, int], resize_maps:
     stored = _read_fitting(row["depth"], size, resize_maps)
     kind = row.get("depth_kind") or "metres"
     if kind not in DEPTH_KINDS:
-        raise SampleError(
-            f"{source_name(row['depth'])}: depth_kind must be one of {', '.join(DEPTH_KINDS)}, got {kind}."
-        )
+        known = ", ".join(DEPTH_KINDS)
+        raise SampleError(f"{source_name(row['depth'])}: depth_kind must be one of {known}, got {kind}.")
     values = torch.from_numpy(np.array(stored.values, dtype=np.float32))
     if not stored.in_units:
         values = values / (row.get("depth_scale") or 1.0)
@@ -162,9 +165,34 @@ def _read_fitting(source: Any, size: tuple[int, int], resize: bool) -> StoredMap
             f"{source_name(source)}: must be {rows} x {columns} as its image is, got {height} x {width}. "
             f"Pair it with its own image, or resize the maps."
         )
-    index = np.ix_(*((np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(stored.values.shape, size)))
+    # The pixel under the centre of each new one.
+    nearest = ((np.arange(new) * 2 + 1) * old // (2 * new) for old, new in zip(stored.values.shape, size, strict=True))
+    index = np.ix_(*nearest)
     valid = None if stored.valid is None else stored.valid[index]
     return StoredMap(stored.values[index], valid, stored.in_units)
+
+
+def _mapped(table: pa.Table, features: Features) -> Dataset:
+    """Large tables are memory-mapped, so that processes share them, from a file in the cache of `datasets`.
+
+    The file is named after what it holds: it is never out of date, and used again by the next run.
+    """
+    info = DatasetInfo(features=features)
+    if table.nbytes < SMALLEST_MAPPED:
+        return Dataset(InMemoryTable(table), info)
+    data = pa.BufferOutputStream()
+    with pa.ipc.new_stream(data, table.schema) as stream:
+        stream.write_table(table)
+    content = data.getvalue()
+    path = Path(datasets.config.HF_DATASETS_CACHE) / "open_dpt" / f"{hashlib.sha256(content).hexdigest()[:32]}.arrow"
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(content)
+        return Dataset.from_file(str(path), info=info)
+    except OSError:  # no home, no space, read-only: memory will do
+        return Dataset(InMemoryTable(table), info)
 
 
 def _stored_source(value: Any) -> dict[str, Any] | None:
