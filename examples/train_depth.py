@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from open_dpt import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
-from open_dpt.data.batches import BatchPlan, step_draws
+from open_dpt.data.batches import BatchPlan, augmentation_draws
 from open_dpt.data.procedural import HELD_OUT_SEED, CachedScenes, render_batch
 from open_dpt.data.procedural.augmentation import DRAWS, normalise, random_views
 from open_dpt.evaluation.held_out import HeldOutScenes
@@ -119,8 +119,9 @@ def training_batches(args: argparse.Namespace, accelerator: Accelerator, first_s
     batch, rank, world = args.per_device_train_batch_size, accelerator.process_index, accelerator.num_processes
     if args.cache_dir:
         scenes = CachedScenes(args.cache_dir)
-        plan = BatchPlan(len(scenes), batch, args.seed, first_step, rank, world)
-        for sample in DataLoader(scenes, batch_sampler=plan, num_workers=args.dataloader_num_workers):
+        plan = BatchPlan([len(scenes)], batch, args.seed, first_step, rank, world)
+        indices = ([draw.index for draw in draws] for draws in plan)
+        for sample in DataLoader(scenes, batch_sampler=indices, num_workers=args.dataloader_num_workers):
             yield sample["image"].to(accelerator.device), sample["disparity"].to(accelerator.device)
     step = first_step
     while True:
@@ -187,9 +188,8 @@ def main(arguments: list[str] | None = None) -> None:
         if stopping or fraction >= 1:
             break
         size = size_at(sizes, fraction)
-        draws = step_draws(
-            args.seed, progress.step, len(images), DRAWS, accelerator.process_index, accelerator.num_processes
-        )
+        first = (progress.step * accelerator.num_processes + accelerator.process_index) * len(images)
+        draws = augmentation_draws(args.seed, range(first, first + len(images)), DRAWS)
         views, targets = random_views(
             images, disparities, size, draws, smallest_area=args.smallest_area, colour=args.colour_jitter
         )

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from open_dpt.data.batches import step_draws
+from open_dpt.data.batches import augmentation_draws
 from open_dpt.data.procedural.augmentation import DRAWS, random_views
 
 HEIGHT, WIDTH = 24, 32
@@ -16,7 +16,7 @@ def scenes():
 
 
 def views(scenes, seed=0, **options):
-    return random_views(*scenes, 16, step_draws(seed, 0, len(scenes[0]), DRAWS), **options)
+    return random_views(*scenes, 16, augmentation_draws(seed, range(len(scenes[0])), DRAWS), **options)
 
 
 def test_image_and_disparity_stay_on_the_same_pixels(scenes):
@@ -54,7 +54,7 @@ def test_colour_changes_pixels_but_not_the_range(scenes):
 
 
 def test_each_image_depends_on_its_own_draws_only(scenes):
-    draws = step_draws(3, 5, 8, DRAWS)
+    draws = augmentation_draws(3, range(8), DRAWS)
     whole = random_views(*scenes, 16, draws)[0]
     parts = [random_views(scenes[0][rows], scenes[1][rows], 16, draws[rows])[0] for rows in (slice(0, 3), slice(3, 8))]
     torch.testing.assert_close(torch.cat(parts), whole)
