@@ -1,0 +1,151 @@
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask
+
+SHARED = Path(__file__).parents[3] / "shared"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    path = Path(__file__).parents[1] / "reference" / "metrics.py"
+    spec = importlib.util.spec_from_file_location("reference_metrics", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def image(*values):
+    return torch.tensor([values], dtype=torch.float64)
+
+
+def test_by_hand():
+    metrics = DepthMetrics(0.1, 10)
+    metrics.update(image(2.0, 4.0), image(1.0, 4.0))
+    got = metrics.compute()
+    assert got["abs_rel"] == got["sq_rel"] == 0.5
+    assert got["rmse"] == pytest.approx(math.sqrt(0.5))
+    assert got["rmse_log"] == pytest.approx(math.log(2) / math.sqrt(2))
+    assert got["log10"] == pytest.approx(math.log10(2) / 2)
+    assert got["silog"] == pytest.approx(100 * math.log(2) / 2)  # log errors ln 2 and 0: deviation ln 2 / 2
+    assert (got["delta1"], got["delta2"], got["delta3"]) == (0.5, 0.5, 0.5)
+    assert (got["images"], got["pixels"]) == (1, 2)
+
+
+def test_thresholds_are_powers_of_5_over_4_and_strict():
+    metrics = DepthMetrics(0.1, 10)
+    metrics.update(image(1.25, 1.2, 1.5, 1.9, 0.4), image(1.0, 1.0, 1.0, 1.0, 1.0))
+    got = metrics.compute()
+    assert [got[f"delta{k}"] for k in (1, 2, 3)] == [1 / 5, 3 / 5, 4 / 5]
+
+
+def test_agrees_with_numpy_image_by_image(reference):
+    generator = torch.Generator().manual_seed(0)
+    metrics, expected = DepthMetrics(0.5, 9), []
+    for size in ((3, 4), (20, 30), (7, 5)):  # an image counts once, however large
+        truth = 10 * torch.rand(size, generator=generator)
+        prediction = truth * (0.6 + torch.rand(size, generator=generator)) + 2 * torch.randn(size, generator=generator)
+        prediction[0, 0], truth[0, 1] = torch.nan, torch.inf
+        metrics.update(prediction, truth)
+        expected.append(reference.depth_scores(prediction.numpy(), truth.numpy(), 0.5, 9))
+    got = metrics.compute()
+    assert {name: got[name] for name in METRICS} == pytest.approx(
+        {name: np.mean([one[name] for one in expected]) for name in METRICS}
+    )
+
+
+def test_what_is_unknown_or_out_of_range_does_not_count():
+    metrics = DepthMetrics(1, 10)
+    truth = image(0.0, -1.0, math.nan, math.inf, 1.0, 10.0, 5.0, 4.0)
+    valid = torch.tensor([[True] * 7 + [False]])
+    metrics.update(torch.full_like(truth, 5.0), truth, valid)
+    assert metrics.compute()["pixels"] == 1 and metrics.compute()["abs_rel"] == 0
+
+
+def test_predictions_are_clamped_and_nan_is_counted():
+    metrics = DepthMetrics(1, 10)
+    metrics.update(image(math.inf, -math.inf, math.nan, 99.0), image(5.0, 5.0, 5.0, 5.0))
+    got = metrics.compute()
+    assert got["abs_rel"] == pytest.approx((1 + 0.8 + 0.8 + 1) / 4)
+    assert got["nan_pixels"] == 1
+
+
+def test_images_without_ground_truth_are_counted_and_left_out():
+    metrics = DepthMetrics(1, 10)
+    assert metrics.update(image(1.0, 1.0), image(0.0, 0.0)) is None
+    with pytest.raises(ValueError, match=r"ground truth: .* between 1 and 10 m, got none in 1\. Check the unit"):
+        metrics.compute()
+    metrics.update(image(5.0), image(5.0))
+    got = metrics.compute()
+    assert (got["images"], got["empty_images"], got["delta1"]) == (1, 1, 1)
+
+
+def test_states_of_two_processes_add_up():
+    together, parts = DepthMetrics(), [DepthMetrics(), DepthMetrics()]
+    for number in range(5):
+        prediction, truth = 1 + torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(number))
+        together.update(prediction, truth)
+        parts[number % 2].update(prediction, truth)
+    parts[0].merge(parts[1].state())
+    assert parts[0].compute() == pytest.approx(together.compute())
+
+
+def test_eigen_and_garg_windows():
+    eigen = crop_mask("eigen", 480, 640)
+    assert eigen.sum() == 426 * 560 and eigen[45, 41] and eigen[470, 600] and not eigen[44, 41] and not eigen[471, 41]
+    # The published factors, worked out for the sizes that KITTI has.
+    for size, (top, bottom, left, right) in {
+        (375, 1242): (153, 371, 44, 1197),
+        (352, 1216): (143, 349, 43, 1172),
+    }.items():
+        garg = crop_mask("garg", *size)
+        assert garg[top:bottom, left:right].all() and garg.sum() == (bottom - top) * (right - left)
+    assert crop_mask(None, 3, 4).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: crop_mask("eigen", 240, 320), "480 x 640, got 240 x 320"),
+        (lambda: crop_mask("gark", 240, 320), "eigen, garg, got 'gark'"),
+        (lambda: DepthMetrics(1, 1), "got 1 and 1"),
+        (lambda: DepthMetrics().update(torch.ones(2, 3), torch.ones(3, 2)), r"\(2, 3\) and \(3, 2\)"),
+    ],
+)
+def test_what_cannot_be_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.skipif(not (SHARED / "golden/metrics").is_dir(), reason="needs the golden metrics beside the project")
+@pytest.mark.parametrize("name", ["nyu", "kitti"])
+def test_agrees_with_the_evaluator_of_the_authors(name):
+    folder, scale, most = SHARED / "golden/metrics", *{"nyu": (1000, 10), "kitti": (256, 80)}[name]
+    metrics = DepthMetrics(1e-3, most)
+    for path in sorted((folder / name / "pred").glob("*.png")):
+        prediction = torch.from_numpy(np.array(Image.open(path)).astype(np.float64)) / scale
+        truth = torch.from_numpy(np.array(Image.open(_truth(name, path.stem))).astype(np.float64)) / scale
+        if name == "kitti":  # predicted in the benchmark crop, scored on the full grid
+            pasted = torch.zeros_like(truth)
+            left = (truth.shape[1] - 1216) // 2
+            pasted[truth.shape[0] - 352 :, left : left + 1216] = prediction
+            prediction = pasted
+        metrics.update(prediction, truth, crop_mask({"nyu": "eigen", "kitti": "garg"}[name], *truth.shape))
+    expected = json.loads((folder / "expected.json").read_text())[name]
+    got = metrics.compute()
+    assert {key: got[key] for key in METRICS} == pytest.approx({key: expected[key] for key in METRICS}, abs=2e-6)
+
+
+def _truth(name: str, stem: str) -> Path:
+    if name == "nyu":
+        scene, number = stem.split("_rgb_")
+        return SHARED / f"real/nyu/official_splits/test/{scene}/sync_depth_{number}.png"
+    drive, frame = stem.rsplit("_", 1)
+    return SHARED / f"real/kitti/{drive}/proj_depth/groundtruth/image_02/{frame}.png"
