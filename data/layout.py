@@ -1,5 +1,6 @@
 """What a data set's folder must hold, and messages of one line that say what is missing and what was expected."""
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -9,9 +10,25 @@ from typing import Any
 # More names than this make a message unreadable.
 NAMES_IN_MESSAGE = 3
 
+# Remedy where a data set has a split "all" and nothing of a list is there.
+TAKE_ALL = "Split 'all' takes whatever lies there."
+
 
 class DataLayoutError(FileNotFoundError):
     """A data set's file or folder is missing. The message names it and the layout that was expected."""
+
+
+class MissingFilesWarning(UserWarning):
+    """Files were left out of a data set because they, or their partners, are missing.
+
+    Args:
+        message: One line with counts and the first names.
+        files: All of them.
+    """
+
+    def __init__(self, message: str, files: Sequence[Path]) -> None:
+        super().__init__(message)
+        self.files = list(files)
 
 
 def open_root(root: str | Path, layout: str) -> Path:
@@ -24,7 +41,7 @@ def open_root(root: str | Path, layout: str) -> Path:
     Raises:
         DataLayoutError: there is no such folder.
     """
-    path = Path(root).expanduser().absolute()
+    path = Path(os.path.abspath(Path(root).expanduser()))
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
         raise DataLayoutError(f"{path}: must be the data set's folder, got {found} there. Expected inside: {layout}.")
@@ -43,13 +60,14 @@ def require(root: Path, names: Iterable[str], layout: str) -> None:
 
 
 def keep_present(
-    records: Sequence[dict[str, Any]], keys: Sequence[str], *, root: Path, layout: str, missing: str
+    records: Sequence[dict[str, Any]], keys: Sequence[str], *, root: Path, layout: str, missing: str, remedy: str = ""
 ) -> list[dict[str, Any]]:
     """Records whose files all exist.
 
     Args:
         records: Each holds a `Path` (or None: nothing to check) under each of `keys`.
         missing: "error" to raise when a file is missing, "skip" to leave its record out and warn with the count.
+        remedy: What to do when no record is complete.
 
     Raises:
         DataLayoutError: files are missing and `missing` is "error", or no record is complete.
@@ -65,13 +83,13 @@ def keep_present(
     if len(complete) == len(records) and records:
         return complete
     files = [path for paths in absent for path in paths]
-    named = name_some([str(path.relative_to(root)) if path.is_relative_to(root) else str(path) for path in files])
-    found = f"{len(files)} of the files listed do not exist" if files else "no files found"
-    message = f"{root}: {found}{': ' if files else ''}{named}."
+    found = f"{len(files)} files are missing: {name_some(files, root)}" if files else "no images found"
+    message = f"{root}: {found}."
     if missing == "error" or not complete:
-        remedy = " Pass missing='skip' to use the rest." if complete else ""
-        raise DataLayoutError(f"{message} Expected inside: {layout}.{remedy}")
-    warnings.warn(f"{message} {len(records) - len(complete)} of {len(records)} rows are left out.", stacklevel=3)
+        remedy = "Pass missing='skip' to use the rest." if complete else remedy
+        raise DataLayoutError(f"{message} Expected inside: {layout}. {remedy}".rstrip())
+    message = f"{message} {len(records) - len(complete)} of {len(records)} rows are left out."
+    warnings.warn(MissingFilesWarning(message, files), stacklevel=3)
     return complete
 
 
@@ -85,10 +103,14 @@ def require_choice(name: str, value: Any, known: Sequence[Any]) -> None:
         raise ValueError(f"{name}: must be one of {', '.join(map(str, known))}, got {value!r}.")
 
 
-def name_some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - NAMES_IN_MESSAGE
-    return ", ".join(names[:NAMES_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")
+def name_some(names: Sequence[str | Path], root: Path | None = None) -> str:
+    """The first names, and how many more there are; paths inside `root` without it."""
+    first = [
+        str(name.relative_to(root)) if isinstance(name, Path) and root and name.is_relative_to(root) else str(name)
+        for name in names[:NAMES_IN_MESSAGE]
+    ]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")
 
 
 def _names_in(folder: Path) -> frozenset[str]:

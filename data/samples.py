@@ -84,6 +84,11 @@ def make_rows(columns: dict[str, Any]) -> Dataset:
     return _mapped(pa.table(filled, features.arrow_schema), features)
 
 
+def columns_of(records: list[dict[str, Any]]) -> dict[str, list]:
+    """Columns for `make_rows` from records that all have the keys of the first; other keys are left out."""
+    return {key: [record[key] for record in records] for key in records[0] if key in ROW_FEATURES}
+
+
 def raw_rows(rows: "Dataset | IterableDataset") -> "Dataset | IterableDataset":
     """The same rows with every image column as `{"path", "bytes"}`: same features for all sets, nothing decoded."""
     for name in IMAGE_COLUMNS:
