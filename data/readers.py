@@ -41,7 +41,7 @@ ENTRY = "::"
 EXR_CHANNELS = ("Z", "Y", "V", "R")
 
 # Suffixes of label files that only one data set has, with "module:function" of (locator) -> array (H, W).
-LABEL_READERS = {".json": "pascal_context:read_json_labels", ".pth": "pascal_context:read_cached_labels"}
+LABEL_READERS = {".json": "pascal_context_files:read_json_labels", ".pth": "pascal_context_files:read_cached_labels"}
 
 Source = Any  # locator, {"path": locator, "bytes": encoded file or None}, or PIL image
 
@@ -77,7 +77,7 @@ def read_image(source: Source) -> torch.Tensor:
         SampleError: it cannot be read or is no image.
     """
     name = source_name(source)
-    with _explained(name):
+    with explained(name):
         stored = _open(source)
         if isinstance(stored, StoredMap):
             stored = np.ascontiguousarray(stored.values)
@@ -92,7 +92,7 @@ def read_map(source: Source) -> StoredMap:
         SampleError: it cannot be read or has several channels.
     """
     name = source_name(source)
-    with _explained(name):
+    with explained(name):
         stored = _open(source)
         if not isinstance(stored, StoredMap):
             stored = _picture_map(stored, name)
@@ -115,7 +115,7 @@ def source_name(source: Source) -> str:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Turns whatever a library raises on a bad file into one line that names the file."""
     try:
         yield
@@ -236,7 +236,7 @@ def tar_members(shard: str | os.PathLike) -> dict[str, tuple[int, int]]:
     Raises:
         SampleError: not such a tar.
     """
-    with _explained(str(shard)):
+    with explained(str(shard)):
         _require_file(str(shard))
         return _tar_members(str(shard), _stamp(shard))
 
@@ -271,7 +271,7 @@ def open_h5(file: str | os.PathLike):
     Raises:
         SampleError: no HDF5 file. ImportError: h5py is not installed.
     """
-    with _explained(str(file)):
+    with explained(str(file)):
         _require_file(str(file))
         return _open_h5(str(file))
 

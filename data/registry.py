@@ -29,7 +29,7 @@ class DatasetInfo:
         targets: "depth", "label", or "any" where the rows decide.
         splits: Names of its splits; empty where any name may be asked for.
         validation: Split that a training run measures itself on; None where there is no such split.
-        names: "module:function" of `(**options) -> list[str]`, the class names in the order of the ids.
+        names: "module:function" of `(*, root, **options) -> list[str]`, the class names in the order of the ids.
     """
 
     title: str
@@ -48,13 +48,14 @@ class DatasetInfo:
         """Names of the options that `load_data` takes for this data set."""
         return [name for name in _keywords(self.load) if name != "streaming"]
 
-    def class_names(self, **options) -> list[str]:
-        """Class names in the order of the ids; options as for `load_data`. Empty for depth."""
+    def class_names(self, root: str | Path | None = None, **options) -> list[str]:
+        """Class names in the order of the ids; arguments as for `load_data`. Empty for depth."""
         if self.names is None:
             return []
         function = _import(self.names)
         known = _keywords(function)
-        return list(function(**{name: value for name, value in options.items() if name in known}))
+        given = {"root": root, **options}
+        return list(function(**{name: value for name, value in given.items() if name in known}))
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -122,7 +123,12 @@ DATASETS: dict[str, DatasetInfo] = {
         "ade20k:class_names",
     ),
     "camvid": DatasetInfo(
-        "CamVid, 11 classes of street scenes", "camvid:load", "label", ("train", "val"), "val", "camvid:class_names"
+        "CamVid, 11 classes of street scenes",
+        "camvid:load",
+        "label",
+        ("train", "val", "test"),
+        "val",
+        "camvid:class_names",
     ),
     "folder": DatasetInfo(
         "Your own images/ with depths/ or masks/, matched by stem", "folder:load", "any", names="folder:class_names"
@@ -165,13 +171,15 @@ def load_data(
     return rows.to_iterable_dataset(num_shards=max(1, min(STREAM_PARTS, len(rows)))) if streaming else rows
 
 
-def class_names(name: str, **options) -> list[str]:
-    """Class names of a data set in the order of its ids; options as for `load_data`. Empty for depth.
+def class_names(name: str, root: str | Path | None = None, **options) -> list[str]:
+    """Class names of a data set in the order of its ids; empty for depth. Options as for `load_data`.
+
+    Your own sets may keep their names in a file inside `root`.
 
     Raises:
         ValueError: unknown name or option.
     """
-    return _known(name, options).class_names(**options)
+    return _known(name, options).class_names(root, **options)
 
 
 def _known(name: str, options: dict) -> DatasetInfo:
