@@ -52,7 +52,11 @@ class DPTConfig(PreTrainedConfig):
             "relu"/"none".
         depth_estimation_type: "relative" (disparity up to scale and shift) or "metric" (metres).
         depth_scale, depth_shift, invert_depth: v = scale * head + shift; the output is v, or 1 / max(v, 1e-8).
-        max_depth: metres, of a sigmoid head.
+        max_depth: metres; what a sigmoid head is multiplied with. With invert_depth the farthest answer: v is clamped
+            at 1 / max_depth instead of 1e-8, and passes gradients on below it, so that training can bring it back.
+        depth_loss: what `labels=` are compared with, e.g. {"name": "silog", "gradient_weight": 0.5}; names and options
+            in `modeling_dpt.losses.DEPTH_LOSSES`. None = trimmed scale-and-shift-invariant loss with gradient matching
+            for relative models, SILog for metric ones.
         use_auxiliary_head, auxiliary_loss_weight, auxiliary_head_tap: segmentation; the tap indexes the fusion
             outputs, -2 = penultimate (the paper), -1 = last (the stock class).
         semantic_loss_ignore_index, semantic_classifier_dropout.
@@ -99,6 +103,7 @@ class DPTConfig(PreTrainedConfig):
     depth_shift: float = 0.0
     invert_depth: bool = False
     max_depth: float | None = None
+    depth_loss: dict | None = None
     use_auxiliary_head: bool = True
     auxiliary_loss_weight: float = 0.2
     auxiliary_head_tap: int = -2
@@ -175,6 +180,11 @@ class DPTConfig(PreTrainedConfig):
         with plain_hub_errors(pretrained_model_name_or_path, kwargs.get("revision")):
             config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         return _translated(config_dict), kwargs
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in transformers; `depth_loss` only where one is chosen."""
+        values = super().to_dict()
+        return {key: value for key, value in values.items() if key != "depth_loss" or value is not None}
 
     @property
     def uses_auto_backbone(self) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from .depth_losses import check_depth_loss
+
 _CHOICES = {
     "readout_type": ("ignore", "add", "project"),
     "head_activation": ("relu", "none", "sigmoid"),
@@ -122,6 +124,7 @@ def _validate_heads(config) -> None:
     if config.invert_depth:
         fine = config.depth_scale > 0
         _require(fine, config, "depth_scale", "positive with invert_depth=True")
+    check_depth_loss(config.depth_loss, config.depth_estimation_type)
     weight = config.auxiliary_loss_weight
     _require(_is_number(weight) and weight >= 0, config, "auxiliary_loss_weight", "zero or more")
 

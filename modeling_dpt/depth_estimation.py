@@ -2,8 +2,9 @@
 
 import torch
 
+from ..configuration.validation import validate
 from .heads import DepthHead
-from .losses import ScaleShiftInvariantLoss, silog_loss
+from .losses import build_depth_loss
 from .modeling_outputs import DPTDepthEstimatorOutput
 from .modeling_tasks import DPTDensePredictor
 
@@ -14,9 +15,14 @@ class DPTForDepthEstimation(DPTDensePredictor):
     def __init__(self, config):
         super().__init__(config)
         self.head = DepthHead(config)
-        # Ranftl et al., arXiv:1907.01341, section 5: trimmed, gradient weight 0.5.
-        self._relative_loss = ScaleShiftInvariantLoss(kind="trimmed", gradient_weight=0.5)
+        self.criterion = build_depth_loss(config)
         self.post_init()
+
+    def configuration_changed(self) -> None:
+        """Let head and loss follow `config` after its depth keys (unit, range, loss) were changed."""
+        validate(self.config)
+        self.head.read_unit(self.config)
+        self.criterion = build_depth_loss(self.config)
 
     def forward(
         self,
@@ -31,8 +37,8 @@ class DPTForDepthEstimation(DPTDensePredictor):
 
         Args:
             pixel_values: (B, 3, H, W), normalised; H and W multiples of `config.size_divisor`.
-            labels: (B, H, W). Disparity, any unit, for relative models (scale-and-shift-invariant loss); metres for
-                metric ones (SILog).
+            labels: (B, H, W). Disparity, any unit, for relative models; metres for metric ones. The loss is
+                `config.depth_loss`.
             valid_mask: (B, H, W), True where labels are usable. Default: labels finite and above 0.
             output_hidden_states, output_attentions: return the encoder's; attention is then computed eagerly.
             return_dict: False returns a tuple without the empty fields.
@@ -56,9 +62,7 @@ class DPTForDepthEstimation(DPTDensePredictor):
         valid = labels.isfinite() & (labels > 0) if valid_mask is None else valid_mask.bool()
         # Not 0 * nan: whatever stands where nothing is known must not reach the gradient.
         target = labels.masked_fill(~valid, 0).to(prediction.device)
-        if self.config.depth_estimation_type == "metric":
-            return silog_loss(prediction, target, valid)
-        return self._relative_loss(prediction, target, valid)
+        return self.criterion(prediction, target, valid)
 
     def _check_targets(
         self, labels: torch.Tensor | None, valid_mask: torch.Tensor | None, pixel_values: torch.Tensor

@@ -27,9 +27,14 @@ class DepthHead(nn.Module):
         )
         # A ReLU output that starts negative everywhere has no gradient and never learns.
         self.head[4].init_bias = 1.0 if config.head_activation == "relu" else 0.0
+        self.read_unit(config)
+
+    def read_unit(self, config) -> None:
+        """Take over what raw values mean; to be called again when the configuration changes."""
         self.scale = config.depth_scale * (config.max_depth or 1.0 if config.head_activation == "sigmoid" else 1.0)
         self.shift = config.depth_shift
         self.invert = config.invert_depth
+        self.max_depth = config.max_depth
 
     def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         if self.projection is not None:
@@ -43,8 +48,15 @@ class DepthHead(nn.Module):
         # In float32: the scales of metric models are too small for half precision.
         depth = values.float() * self.scale + self.shift
         if self.invert:
-            depth = 1 / depth.clamp(min=1e-8)
-        return depth.to(values.dtype)
+            depth = 1 / (_raised(depth, 1 / self.max_depth) if self.max_depth else depth.clamp(min=1e-8))
+        # Under autocast depth stays as exact as it is: a loss reads it next.
+        return depth if torch.is_autocast_enabled(values.device.type) else depth.to(values.dtype)
+
+
+def _raised(values: torch.Tensor, floor: float) -> torch.Tensor:
+    """Clamp from below whose gradient is that of the identity, so that a pixel which starts there is not stuck."""
+    raised = values.clamp(min=floor)
+    return raised.detach() + (values - values.detach()) if torch.is_grad_enabled() else raised
 
 
 class SegmentationHead(nn.Module):

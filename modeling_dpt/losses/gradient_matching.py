@@ -31,8 +31,7 @@ def gradient_matching_loss(prediction: Tensor, target: Tensor, valid: Tensor, *,
         ValueError: the shapes differ, valid is not bool, or there is no scale.
     """
     check_maps(prediction, target, valid)
-    if scales < 1:
-        raise ValueError(f"scales: must be 1 or more, got {scales}. The paper uses 4.")
+    check_gradient_options(0, scales, "scales")
     residual = torch.where(valid, prediction - target, 0.0)
     per_image = residual.new_zeros(residual.shape[0])
     for scale in range(scales):
@@ -47,3 +46,11 @@ def _mean_gradient(residual: Tensor, valid: Tensor) -> Tensor:
     down = (residual[:, 1:] - residual[:, :-1]).abs() * (valid[:, 1:] & valid[:, :-1])
     total = across.flatten(1).sum(1) + down.flatten(1).sum(1)
     return total / valid.flatten(1).sum(1).clamp(min=1)
+
+
+def check_gradient_options(weight: float, scales: int, name: str = "gradient_scales") -> None:
+    """Raise ValueError unless a loss can add this term so weighted; `name` is what the caller calls the scales."""
+    if weight < 0:
+        raise ValueError(f"gradient_weight: must be 0 or more, got {weight}. Pass 0 to leave the term out.")
+    if scales < 1:
+        raise ValueError(f"{name}: must be 1 or more, got {scales}. The paper uses 4.")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..alignment import align_least_squares, check_maps, location_and_scale, masked_mean
-from .gradient_matching import gradient_matching_loss
+from .gradient_matching import check_gradient_options, gradient_matching_loss
 from .reduction import in_full_precision, mean_over_images
 
 Kind = Literal["trimmed", "mae", "mse"]
@@ -78,11 +78,9 @@ class ScaleShiftInvariantLoss(nn.Module):
     ):
         super().__init__()
         _check_options(kind, trim)
-        for name, value in (("gradient_weight", gradient_weight), ("anchor_weight", anchor_weight)):
-            if value < 0:
-                raise ValueError(f"{name}: must be 0 or more, got {value}. Pass 0 to leave the term out.")
-        if gradient_scales < 1:
-            raise ValueError(f"gradient_scales: must be 1 or more, got {gradient_scales}. The paper uses 4.")
+        check_gradient_options(gradient_weight, gradient_scales)
+        if anchor_weight < 0:
+            raise ValueError(f"anchor_weight: must be 0 or more, got {anchor_weight}. Pass 0 to leave the term out.")
         self.kind = kind
         self.trim = trim
         self.gradient_weight = gradient_weight

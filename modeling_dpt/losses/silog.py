@@ -46,12 +46,8 @@ def silog_loss(
         ValueError: the shapes differ, valid is not bool, form is unknown or variance_focus is outside [0, 1].
     """
     check_maps(prediction, target, valid)
-    if form not in FORMS:
-        raise ValueError(f"form: must be one of {', '.join(FORMS)}, got {form!r}. The paper uses 'eigen'.")
-    if not 0 <= variance_focus <= 1:
-        raise ValueError(f"variance_focus: must be in [0, 1], got {variance_focus}. Eigen et al. use 0.5.")
-    # Masked before the logarithm: the gradient of log at an invalid 0 would be infinite times zero.
-    log_ratio = _log(torch.where(valid, prediction, 1.0)) - _log(torch.where(valid, target, 1.0))
+    check_silog_options(variance_focus, form)
+    log_ratio = masked_log(prediction, valid) - masked_log(target, valid)
     mean = masked_mean(log_ratio, valid)
     # mean(g^2) - lambda mean(g)^2, written so that rounding cannot make it negative.
     variance = masked_mean((log_ratio - mean[:, None, None]).square(), valid)
@@ -65,5 +61,15 @@ def silog_loss(
     return mean_over_images(per_image, valid)
 
 
-def _log(depth: Tensor) -> Tensor:
-    return depth.clamp(min=_SMALLEST_DEPTH).log()
+def masked_log(depth: Tensor, valid: Tensor) -> Tensor:
+    """Natural logarithm where valid, 0 elsewhere."""
+    # Masked before the logarithm: its gradient at an invalid 0 would be infinite times zero.
+    return torch.where(valid, depth, 1.0).clamp(min=_SMALLEST_DEPTH).log()
+
+
+def check_silog_options(variance_focus: float = 0.5, form: str = "eigen") -> None:
+    """Raise ValueError unless `silog_loss` takes them."""
+    if form not in FORMS:
+        raise ValueError(f"form: must be one of {', '.join(FORMS)}, got {form!r}. The paper uses 'eigen'.")
+    if not 0 <= variance_focus <= 1:
+        raise ValueError(f"variance_focus: must be in [0, 1], got {variance_focus}. Eigen et al. use 0.5.")

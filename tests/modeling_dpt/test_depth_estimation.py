@@ -83,6 +83,18 @@ class TestUnits:
         _, got = self.heads(tiny, depth_estimation_type="metric", **values)
         torch.testing.assert_close(got, torch.full_like(got, 1e8))
 
+    def test_max_depth_is_the_farthest_answer_and_no_dead_end(self, tiny):
+        values = {"depth_scale": 1.0, "depth_shift": -1e4, "invert_depth": True, "depth_estimation_type": "metric"}
+        _, got = self.heads(tiny, **values, max_depth=10.0)
+        torch.testing.assert_close(got, torch.full_like(got, 10.0))
+        head = DPTForDepthEstimation(tiny(head_activation="none", **values, max_depth=10.0)).head
+        raw = torch.tensor([9.5e3, 1e4, 1e4 + 0.5], requires_grad=True)  # 0.5 below, at and above 1 / infinity
+        depth = head._to_unit(raw)
+        depth.log().sum().backward()
+        torch.testing.assert_close(depth, torch.tensor([10.0, 10.0, 2.0]))
+        # d ln(depth) / d raw = -depth, below the limit as if it were there: too far is pulled nearer.
+        torch.testing.assert_close(raw.grad, torch.tensor([-10.0, -10.0, -2.0]))
+
     def test_metric_constants_survive_half_precision(self, tiny):
         values = {"depth_estimation_type": "metric", "depth_scale": 6e-5, "depth_shift": 0.00579, "invert_depth": True}
         model = DPTForDepthEstimation(tiny(**values)).eval()
@@ -143,6 +155,21 @@ class TestLoss:
             optimizer.step()
             losses.append(loss.item())
         assert losses[-1] < 0.7 * losses[0]
+
+
+def test_head_and_loss_follow_a_changed_configuration(tiny):
+    model = DPTForDepthEstimation(tiny(head_activation="none")).eval()
+    pixel_values = torch.randn(1, 3, 64, 64)
+    before = model(pixel_values).predicted_depth
+    model.config.update({"depth_estimation_type": "metric", "depth_scale": 2.0, "depth_shift": 50.0})
+    model.config.depth_loss = {"name": "l1"}
+    model.configuration_changed()
+    after = model(pixel_values, labels=torch.ones(1, 64, 64))
+    torch.testing.assert_close(after.predicted_depth, 2 * before + 50)
+    torch.testing.assert_close(after.loss, (after.predicted_depth - 1).abs().mean())
+    model.config.depth_scale, model.config.invert_depth = 0.0, True
+    with pytest.raises(ValueError, match=r"depth_scale: must be positive .*0\.0"):
+        model.configuration_changed()
 
 
 class TestErrors:

@@ -103,11 +103,13 @@ def test_compiles_without_graph_breaks(tiny, encoder):
 
 def test_the_training_step_compiles_without_graph_breaks(tiny, pixel_values):
     torch._dynamo.reset()
-    for model_class, labels in (
-        (DPTForDepthEstimation, torch.rand(2, 48, 80)),
-        (DPTForSemanticSegmentation, torch.randint(0, 5, (2, 48, 80))),
+    metric = {"depth_estimation_type": "metric", "depth_shift": 0.1, "invert_depth": True, "max_depth": 10.0}
+    for model_class, labels, values in (
+        (DPTForDepthEstimation, torch.rand(2, 48, 80), {}),
+        (DPTForDepthEstimation, torch.rand(2, 48, 80), metric),
+        (DPTForSemanticSegmentation, torch.randint(0, 5, (2, 48, 80)), {}),
     ):
-        model = model_class(tiny()).eval()
+        model = model_class(tiny(**values)).eval()
         loss = torch.compile(model, backend="eager", fullgraph=True)(pixel_values, labels=labels).loss
         torch.testing.assert_close(loss, model(pixel_values, labels=labels).loss)
 

@@ -70,3 +70,28 @@ def silog(prediction, target, valid, variance_focus, form):
         return value if form == "eigen" else 10 * np.sqrt(value)
 
     return over_images(one, valid)
+
+
+def metric_l1(prediction, target, valid):
+    def one(index):
+        usable = valid[index]
+        pairs = zip(prediction[index][usable], target[index][usable], strict=True)
+        return sum(abs(p - t) for p, t in pairs) / usable.sum()
+
+    return over_images(one, valid)
+
+
+def metric_log_l1(prediction, target, valid):
+    return metric_l1(np.log(np.where(valid, prediction, 1)), np.log(np.where(valid, target, 1)), valid)
+
+
+def cross_entropy(logits, labels, ignore_index):
+    """Mean over the labelled pixels of the whole batch."""
+    costs = []
+    for image, classes in zip(logits, labels, strict=True):
+        for row, column in np.ndindex(*classes.shape):
+            label = classes[row, column]
+            if label != ignore_index:
+                scores = image[:, row, column]
+                costs.append(np.log(np.sum(np.exp(scores))) - scores[label])
+    return sum(costs) / len(costs) if costs else 0.0
