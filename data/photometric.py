@@ -73,7 +73,7 @@ class ColourJitter:
             return image.float().div_(255)
         spread = [2 * draw - 1 for draw in draws[1:]]
         # 256 levels instead of every pixel: powers are slow.
-        levels = torch.linspace(0, 1, 256, device=image.device).pow(1 + self.gamma * spread[0])
+        levels = torch.arange(256, device=image.device).div(255).pow(1 + self.gamma * spread[0])
         factors = [(1 + self.brightness * spread[1]) * (1 + self.colour * one) for one in spread[2:5]]
         curves = torch.outer(levels.new_tensor(factors), levels).clamp_(max=1)
         pixels = curves.gather(1, image.flatten(1).long()).view(image.shape)

@@ -104,17 +104,17 @@ class TrainTransform:
         """
         draws = torch.rand(_DRAWS, generator=generator, dtype=torch.float64).tolist()
         box = self._first_crop(sample)
-        target, valid = (_cut(each, box) for each in self._target(sample))
-        image = _cut(sample["image"], box)
+        image, target = _cut(sample["image"], box), _cut(self._target(sample), box)
         view = self._view(image.shape[-2:], *draws[:5])
 
         index, inside = view.nearest(image.device)
         pixels = self.colour(view.image(image), draws[5:]) * inside
         mean, std = (pixels.new_tensor(value).view(-1, 1, 1) for value in (self.image_mean, self.image_std))
-        result = {"pixel_values": (pixels - mean) / std}
-        result["labels"] = torch.where(inside, target.take(index), IGNORE_LABEL if valid is None else MISSING_DEPTH)
-        if valid is not None:
-            result["valid_mask"] = inside & valid.take(index)
+        labels = target.flatten().index_select(0, index.flatten()).view(self.size)
+        labels = torch.where(inside, labels, IGNORE_LABEL if self.targets == "label" else torch.nan)
+        result = {"pixel_values": (pixels - mean) / std, "labels": labels}
+        if self.targets != "label":
+            result |= {"labels": labels.nan_to_num(nan=MISSING_DEPTH), "valid_mask": ~labels.isnan()}
         if sample.get("intrinsics") is not None:
             matrix = crop_intrinsics(sample["intrinsics"].double(), box[1], box[0])
             result["intrinsics"] = view.matrix.to(matrix.device) @ matrix
@@ -142,16 +142,15 @@ class TrainTransform:
             )
         return box
 
-    def _target(self, sample: dict) -> tuple[Tensor, Tensor | None]:
-        """The map to predict, and where it is usable; no mask for class ids."""
+    def _target(self, sample: dict) -> Tensor:
+        """The map to predict, int64, or float32 with NaN where it is not usable."""
         if self.targets == "label" and sample.get("label") is not None:
-            return sample["label"], None
+            return sample["label"]
         if self.targets != "label" and (depth := sample.get("depth")) is not None:
-            valid = (depth > self.min_depth) & (depth < self._max_depth) & _valid(sample, depth)
-            return _where(valid, 1 / depth if self.targets == "disparity" else depth), valid
+            known = _usable(sample, depth) & (depth > self.min_depth) & (depth < self._max_depth)
+            return torch.where(known, 1 / depth if self.targets == "disparity" else depth, torch.nan)
         if self.targets == "disparity" and (disparity := sample.get("disparity")) is not None:
-            valid = torch.isfinite(disparity) & _valid(sample, disparity)
-            return _where(valid, disparity), valid
+            return torch.where(_usable(sample, disparity), disparity, torch.nan)
         has = [key for key in ("depth", "disparity", "label") if sample.get(key) is not None]
         raise ValueError(
             f"{_name(sample)}: training needs its {self.targets}, got {' and '.join(has) or 'an image only'}. "
@@ -204,16 +203,18 @@ class _View:
         return scale.new_tensor(crop) @ scale.new_tensor(turn) @ scale
 
     def _source_points(self, source: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Where each result pixel lies in the source, x and y, float64; (1, w) and (h, 1) without rotation."""
+        """Where each result pixel lies in the source, x and y; (1, w) and (h, 1) without rotation, (h, w) with."""
         (a, b, c), (d, e, f), _ = torch.linalg.inv(self._matrix(source)).tolist()
-        x, y = (torch.arange(count, device=device, dtype=torch.float64) for count in self.size[::-1])
+        # Without rotation, pixels can lie exactly between two others, and all of them should choose the same side.
+        precision = torch.float32 if self.angle else torch.float64
+        x, y = (torch.arange(count, device=device, dtype=precision) for count in self.size[::-1])
         x, y = (x.flip(0) if self.mirrored else x)[None], y[:, None]
-        return (a * x + b * y + c, d * x + e * y + f) if self.angle else (a * x + c, e * y + f)
+        return (a * x + (b * y + c), d * x + (e * y + f)) if self.angle else (a * x + c, e * y + f)
 
     def nearest(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Index of each result pixel in the flattened source, and whether it lies inside. Shape (h, w) each."""
         height, width = self.source
-        x, y = ((at + 0.5).floor().long() for at in self._source_points(self.source, device))
+        x, y = ((at + 0.5).floor().int() for at in self._source_points(self.source, device))
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         return y.clamp(0, height - 1) * width + x.clamp(0, width - 1), inside
 
@@ -231,7 +232,7 @@ class _View:
             return image.flip(-1) if self.mirrored else image
         x, y = self._source_points(reduced, image.device)
         height, width = reduced
-        grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1).float()
+        grid = torch.stack([(2 / width) * x + (1 / width - 1), (2 / height) * y + (1 / height - 1)], -1)
         warped = F.grid_sample(image[None].float(), grid[None], padding_mode="border", align_corners=False)
         return _to_uint8(warped[0])
 
@@ -240,18 +241,14 @@ def _to_uint8(image: Tensor) -> Tensor:
     return image if image.dtype == torch.uint8 else image.round().clamp(0, 255).to(torch.uint8)
 
 
-def _cut(values: Tensor | None, box: tuple[int, int, int, int]) -> Tensor | None:
+def _cut(values: Tensor, box: tuple[int, int, int, int]) -> Tensor:
     left, top, right, bottom = box
-    return None if values is None else values[..., top:bottom, left:right]
+    return values[..., top:bottom, left:right]
 
 
-def _valid(sample: dict, like: Tensor) -> Tensor:
+def _usable(sample: dict, values: Tensor) -> Tensor:
     valid = sample.get("valid")
-    return torch.ones_like(like, dtype=torch.bool) if valid is None else valid
-
-
-def _where(valid: Tensor, values: Tensor) -> Tensor:
-    return torch.where(valid, values, MISSING_DEPTH).float()
+    return values.isfinite() if valid is None else values.isfinite() & valid
 
 
 def _name(sample: dict) -> str:
