@@ -64,10 +64,10 @@ bench: $(BIN)/.installed
 # One thread a process: two processes wait for each other less often than two threads do.
 dpt-tiny: $(BIN)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m open_dpt.data.procedural.cache --output runs/scenes --count 12250 --workers $(JOBS)
-	OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/torchrun --standalone --nproc-per-node 2 examples/train_depth.py \
+	OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/torchrun --standalone --nproc-per-node 2 examples/pretrain_procedural.py \
 		--preset dpt-tiny --cache_dir runs/scenes --output_dir runs/dpt-tiny --seed 1 --max_train_images 162464 \
 		--per_device_train_batch_size 8 --mixed_precision bf16 --resolution_schedule 96:0.42,128:0.45,192:0.13 \
-		--checkpointing_steps 300 --average_last 5 --eval_every_steps 2000 --eval_scenes 48 --save_dtype float16
+		--checkpointing_steps 300 --average_last 5 --eval_steps 2000 --eval_scenes 48 --save_dtype float16
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo_output .pytest_cache .ruff_cache .hypothesis

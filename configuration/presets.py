@@ -112,6 +112,21 @@ PRESETS: dict[str, dict] = {
         "head_activation": "none",
         "normalize_taps": True,
     },
+    # For trying things out: learns a handful of images in seconds on a CPU, and nothing more.
+    "debug": {
+        "hidden_size": 48,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 96,
+        **_VIT_NORM,
+        "image_size": 64,
+        "backbone_out_indices": [0, 1, 2, 3],
+        "neck_hidden_sizes": [16, 24, 32, 40],
+        "fusion_hidden_size": 24,
+        "head_hidden_size": 16,
+        "head_activation": "none",
+        "normalize_taps": True,
+    },
     "dpt-base": _native(_VIT_BASE, _TAPS_BASE, _NECK_BASE),
     "dpt-large": _native(_VIT_LARGE, _TAPS_LARGE, _NECK_LARGE),
     "dpt-hybrid": _native(

@@ -1,23 +1,47 @@
-"""Pieces that training scripts are made of. The loop itself stands in the script, where it can be read."""
+"""Pieces that training scripts are made of; `loop.fit` puts them together.
 
-from .checkpoints import average_weights, checkpoints, find_checkpoint, save_checkpoint
-from .optimizers import SCHEDULES, build_optimizer, learning_rate_factor, parameter_groups, set_learning_rate
-from .progress import Progress, as_main_process_sees, parse_resolution_schedule, size_at
-from .stop import StopRequest
+Names are imported when they are first touched: asking for a table of flags must not load torch.
+"""
 
-__all__ = [
-    "SCHEDULES",
-    "Progress",
-    "StopRequest",
-    "as_main_process_sees",
-    "average_weights",
-    "build_optimizer",
-    "checkpoints",
-    "find_checkpoint",
-    "learning_rate_factor",
-    "parameter_groups",
-    "parse_resolution_schedule",
-    "save_checkpoint",
-    "set_learning_rate",
-    "size_at",
-]
+from importlib import import_module
+
+_HOME = {
+    "loop": ("Outcome", "Settings", "fit"),
+    "step": ("StepResult", "images_with_depth", "labelled_pixels", "train_step"),
+    "checkpoints": (
+        "CheckpointError",
+        "average_weights",
+        "damage",
+        "last_good",
+        "resumable",
+        "save_checkpoint",
+        "whole_checkpoints",
+    ),
+    "ema": ("MovingAverage",),
+    "errors": ("TrainingError", "run_script"),
+    "optimizers": (
+        "SCHEDULES",
+        "build_optimizer",
+        "learning_rate_factor",
+        "parameter_groups",
+        "set_learning_rate",
+    ),
+    "plan": ("Plan", "make_plan"),
+    "progress": ("Progress", "as_main_process_sees", "parse_resolution_schedule", "size_at"),
+    "run_log": ("RunLog",),
+    "stop": ("StopRequest",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Parameter groups and learning-rate schedules."""
+"""Parameter groups, optimizers and learning-rate schedules."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,6 +14,13 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "polynomial": lambda progress: (1.0 - progress) ** 0.9,
     # Flat, then a straight line to zero over the last fifth: the stop may be decided late.
     "warmup_stable_decay": lambda progress: min(1.0, 5.0 * (1.0 - progress)),
+}
+
+# fused does all parameters in one pass. AdamW with weight decay 0 is Adam; Adam adds the decay to the gradient.
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": lambda groups, betas, momentum: torch.optim.AdamW(groups, betas=betas, fused=True),
+    "adam": lambda groups, betas, momentum: torch.optim.Adam(groups, betas=betas, fused=True),
+    "sgd": lambda groups, betas, momentum: torch.optim.SGD(groups, lr=0.0, momentum=momentum),
 }
 
 _NOT_DECAYED = ("bias", "cls_token", "position_embeddings", "mask_token", "register_tokens")
@@ -35,7 +42,8 @@ def parameter_groups(
     Returns:
         Groups for a torch optimizer, each with "params", "lr" and "weight_decay"; empty ones are left out.
     """
-    rates = {True: encoder_learning_rate or learning_rate, False: learning_rate}
+    encoder_learning_rate = learning_rate if encoder_learning_rate is None else encoder_learning_rate
+    rates = {True: encoder_learning_rate, False: learning_rate}
     groups: dict[tuple[bool, bool], dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -47,9 +55,27 @@ def parameter_groups(
     return list(groups.values())
 
 
-def build_optimizer(groups: Iterable[dict], betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
-    """AdamW; with weight decay 0 it is Adam, as in the paper. `fused` does all parameters in one pass."""
-    return torch.optim.AdamW(groups, betas=betas, fused=True)
+def build_optimizer(
+    groups: Iterable[dict],
+    name: str = "adamw",
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    momentum: float = 0.9,
+) -> torch.optim.Optimizer:
+    """An optimizer of torch over `parameter_groups`.
+
+    Args:
+        groups: As `parameter_groups` returns them.
+        name: A key of OPTIMIZERS. The paper: Adam for depth, SGD with momentum 0.9 for segmentation.
+        betas: Of Adam and AdamW.
+        momentum: Of SGD.
+
+    Raises:
+        ValueError: name is unknown.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer: must be one of {', '.join(OPTIMIZERS)}, got {name!r}.")
+    return OPTIMIZERS[name](groups, betas, momentum)
 
 
 def learning_rate_factor(schedule: str, progress: float, step: int, warmup_steps: int) -> float:

@@ -8,16 +8,23 @@ import time
 from dataclasses import dataclass, field
 
 import torch
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast, reduce
 
 
 @dataclass
 class Progress:
-    """Steps and minutes used, over all runs that were resumed into one.
+    """Steps and minutes used, over all runs that were resumed into one, and what else the loop has to remember.
 
     Args:
         max_steps: Optimizer steps that make a whole training, or None.
         max_minutes: Minutes that make a whole training, or None.
+        step: Optimizer steps done, skipped ones included.
+        minutes_before: Minutes used up to the last `tick`.
+        best_value: The metric of the best evaluation so far, and
+        best_step: the step of that evaluation.
+        skipped_steps: Steps without a finite loss and gradient, that changed no weight.
+        skipped_in_a_row: Those of them since the last good step.
+        unreadable: Samples that were replaced because their files cannot be read.
 
     Raises:
         ValueError: neither limit is given, or one is not positive.
@@ -27,7 +34,12 @@ class Progress:
     max_minutes: float | None = None
     step: int = 0
     minutes_before: float = 0.0
-    _started: float = field(default_factory=lambda: time.monotonic(), repr=False)
+    best_value: float | None = None
+    best_step: int | None = None
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
+    unreadable: int = 0
+    _since: float = field(default_factory=lambda: time.monotonic(), repr=False)
 
     def __post_init__(self):
         limits = [limit for limit in (self.max_steps, self.max_minutes) if limit is not None]
@@ -35,12 +47,12 @@ class Progress:
             raise ValueError(
                 "length of training: must be positive, got "
                 f"max_steps {self.max_steps}, max_minutes {self.max_minutes}. "
-                "Pass --max_train_steps, --max_train_images or --max_minutes."
+                "Pass --num_train_epochs, --max_train_steps, --max_train_images or --max_minutes."
             )
 
     @property
     def minutes(self) -> float:
-        return self.minutes_before + (time.monotonic() - self._started) / 60
+        return self.minutes_before + (time.monotonic() - self._since) / 60
 
     @property
     def fraction(self) -> float:
@@ -49,13 +61,33 @@ class Progress:
         by_minutes = self.minutes / self.max_minutes if self.max_minutes else 0.0
         return min(1.0, max(by_steps, by_minutes))
 
+    def tick(self) -> None:
+        """Count the time up to now; once a step."""
+        self.minutes_before, self._since = self.minutes, time.monotonic()
+
+    def forget_pause(self) -> None:
+        """Do not count the time since the last tick: the process was suspended in it."""
+        self._since = time.monotonic()
+
     # The two methods that `Accelerator.register_for_checkpointing` asks for.
     def state_dict(self) -> dict:
-        return {"step": self.step, "minutes": self.minutes}
+        return {name: getattr(self, name) for name in _REMEMBERED} | {"minutes_before": self.minutes}
 
     def load_state_dict(self, state: dict) -> None:
-        self.step, self.minutes_before = state["step"], state["minutes"]
-        self._started = time.monotonic()
+        for name in _REMEMBERED:
+            setattr(self, name, state[name])
+        self._since = time.monotonic()
+
+
+_REMEMBERED = (
+    "step",
+    "minutes_before",
+    "best_value",
+    "best_step",
+    "skipped_steps",
+    "skipped_in_a_row",
+    "unreadable",
+)
 
 
 def as_main_process_sees(*values: float, device: torch.device | str = "cpu") -> list[float]:
@@ -64,6 +96,11 @@ def as_main_process_sees(*values: float, device: torch.device | str = "cpu") -> 
     Clocks and signals differ between processes; what they decide must not, or one process waits for another for ever.
     """
     return broadcast(torch.tensor(values, dtype=torch.float64, device=device)).tolist()
+
+
+def any_process(value: bool, device: torch.device | str = "cpu") -> bool:
+    """Whether the value is true on any process; the same answer on all, and none goes on before all have asked."""
+    return bool(reduce(torch.tensor(float(value), device=device), "sum").item() > 0)
 
 
 def parse_resolution_schedule(text: str) -> list[tuple[int, float]]:

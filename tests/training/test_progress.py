@@ -46,3 +46,21 @@ def test_sizes_follow_each_other_and_the_last_one_stays():
 def test_unreadable_schedules_are_shown(text):
     with pytest.raises(ValueError, match=f"resolution_schedule: .*got '{text}'"):
         parse_resolution_schedule(text)
+
+
+def test_a_suspended_process_loses_less_than_a_step(clock):
+    progress = Progress(max_minutes=10)
+    clock[0] += 60
+    progress.tick()
+    clock[0] += 30 + 100_000  # half a minute into the next step somebody stops the process
+    progress.forget_pause()
+    clock[0] += 60
+    assert progress.minutes == pytest.approx(2)
+
+
+def test_everything_but_the_limits_is_remembered():
+    progress = Progress(max_steps=10, step=4, best_value=0.5, best_step=2, skipped_steps=3, unreadable=7)
+    resumed = Progress(max_steps=20)
+    resumed.load_state_dict(progress.state_dict())
+    assert (resumed.step, resumed.best_value, resumed.best_step) == (4, 0.5, 2)
+    assert (resumed.skipped_steps, resumed.unreadable, resumed.max_steps) == (3, 7, 20)

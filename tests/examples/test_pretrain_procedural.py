@@ -1,7 +1,6 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "train_depth.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_procedural.py"
 TINY = [
     "hidden_size=32",
     "num_hidden_layers=4",
@@ -25,11 +24,11 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("train_depth", SCRIPT)
-    module = sys.modules["train_depth"] = importlib.util.module_from_spec(spec)
+    spec = importlib.util.spec_from_file_location("pretrain_procedural", SCRIPT)
+    module = sys.modules["pretrain_procedural"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["train_depth"]
+    del sys.modules["pretrain_procedural"]
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +36,6 @@ def cache(tmp_path_factory):
     from open_dpt.data.procedural import write_cache
 
     return write_cache(tmp_path_factory.mktemp("scenes"), count=4, size=32, workers=0)
-
-
-@pytest.fixture(autouse=True)
-def signal_handlers():
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def arguments(cache, output, *extra):
@@ -62,51 +53,37 @@ def test_three_steps_make_a_model_with_its_processor(script, cache, tmp_path):
     from open_dpt import DPTForDepthEstimation, DPTImageProcessor
 
     schedule = ["--resolution_schedule", "16:0.5,32:0.5", "--save_dtype", "float16"]
-    script.main(
-        arguments(cache, tmp_path, "--max_train_images", 12, "--eval_scenes", 1, "--eval_every_steps", 3, *schedule)
-    )
+    script.main(arguments(cache, tmp_path, "--max_train_images", 12, "--eval_scenes", 1, "--eval_steps", 2, *schedule))
     model = DPTForDepthEstimation.from_pretrained(tmp_path)
     assert next(model.parameters()).dtype == torch.float16
     assert DPTImageProcessor.from_pretrained(tmp_path).size == {"height": 32, "width": 32}
     lines = log(tmp_path)
-    assert [line["size"] for line in lines if "size" in line] == [16, 16, 32]
-    assert {"new_seeds/delta1", "new_types/abs_rel"} <= lines[3].keys()
-    assert 0 <= lines[-1]["averaged/new_types/delta1"] <= 1
+    scored = [line for line in lines if "eval/new_types/delta1" in line]
+    assert [line["step"] for line in scored] == [2, 3]
+    assert 0 <= scored[-1]["eval/new_types/delta1"] <= 1
+    assert "procedural scenes" in (tmp_path / "README.md").read_text()
 
 
-def test_an_interrupted_run_ends_with_the_same_bits(script, cache, tmp_path, monkeypatch):
-    length = ["--max_train_steps", 5, "--checkpointing_steps", 2, "--average_last", 2]
-    script.main(arguments(cache, tmp_path / "whole", *length))
+def test_the_size_of_the_views_follows_the_schedule(script, cache, tmp_path, monkeypatch):
+    sizes = []
+    real = script.fit
 
-    save = script.save_checkpoint
+    def fit(*args, count, **options):
+        return real(*args, count=lambda batch: sizes.append(batch["labels"].shape[-1]) or count(batch), **options)
 
-    def save_then_die(*args):
-        save(*args)
-        raise ConnectionAbortedError("pulled the plug")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(script, "save_checkpoint", save_then_die)
-        with pytest.raises(ConnectionAbortedError):
-            script.main(arguments(cache, tmp_path / "broken", *length))
-    assert not (tmp_path / "broken" / "model.safetensors").exists()
-    script.main(arguments(cache, tmp_path / "broken", *length))
-
-    whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
-    assert all(torch.equal(tensor, broken[name]) for name, tensor in whole.items())
-    assert [line["step"] for line in log(tmp_path / "broken") if "loss" in line] == [1, 2, 3, 4, 5]
+    monkeypatch.setattr(script, "fit", fit)
+    script.main(arguments(cache, tmp_path, "--max_train_steps", 3, "--resolution_schedule", "16:0.5,32:0.5"))
+    assert sizes == [16, 16, 32]
 
 
-def test_sigterm_leaves_a_checkpoint_to_continue_from(script, cache, tmp_path, monkeypatch, capsys):
-    real = script.random_views
-
-    def views_and_signal(*args, **options):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return real(*args, **options)
-
-    monkeypatch.setattr(script, "random_views", views_and_signal)
-    script.main(arguments(cache, tmp_path, "--max_train_steps", 5))
-    assert [path.name for path in script.checkpoints(tmp_path)] == ["step_1"]
-    assert "stopped at step 1" in capsys.readouterr().out
+def test_it_continues_where_it_was_stopped_with_the_same_bits(script, cache, tmp_path):
+    length = ["--checkpointing_steps", 2, "--average_last", 2, "--lr_scheduler_type", "constant"]
+    script.main(arguments(cache, tmp_path / "whole", "--max_train_steps", 5, *length))
+    script.main(arguments(cache, tmp_path / "parts", "--max_train_steps", 3, *length))
+    assert script.main(arguments(cache, tmp_path / "parts", "--max_train_steps", 5, *length)) == 0
+    states = [load_file(tmp_path / name / "step_5" / "model.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    assert [line["step"] for line in log(tmp_path / "parts") if "loss" in line] == [1, 2, 3, 4, 5]
 
 
 def test_four_images_are_learned_by_heart(script, cache, tmp_path):
@@ -114,22 +91,6 @@ def test_four_images_are_learned_by_heart(script, cache, tmp_path):
     script.main(arguments(cache, tmp_path, "--max_train_steps", 60, "--checkpointing_steps", 1000, *still))
     losses = [line["loss"] for line in log(tmp_path) if "loss" in line]
     assert sum(losses[-5:]) / 5 < 0.5 * losses[0]
-
-
-def test_a_non_finite_gradient_does_not_reach_the_weights(script, cache, tmp_path, monkeypatch):
-    class Broken(torch.nn.Module):
-        def __init__(self, *args, **options):
-            super().__init__()
-
-        def forward(self, prediction, target, valid):
-            return (prediction * torch.nan).mean()
-
-    monkeypatch.setattr(script, "ScaleShiftInvariantLoss", Broken)
-    script.main(arguments(cache, tmp_path, "--max_train_steps", 2))
-    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "model.safetensors").values())
-    monkeypatch.setattr(script, "MAX_SKIPPED", 3)
-    with pytest.raises(FloatingPointError, match="3 steps"):
-        script.main(arguments(cache, tmp_path / "long", "--max_train_steps", 9))
 
 
 def test_live_rendering_needs_no_cache(script, tmp_path):
