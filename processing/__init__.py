@@ -6,6 +6,7 @@ Names are imported when they are first touched: the processor needs transformers
 from importlib import import_module
 
 _HOME = {
+    "DPTCollator": ".collator",
     "DPTImageProcessor": ".image_processing_dpt",
     "OpenDPTImageProcessor": ".image_processing_dpt",
     "ImageError": ".image_io",

@@ -216,6 +216,12 @@ class OpenDPTImageProcessor(BaseImageProcessor):
         """
         return label_maps_at(outputs, target_sizes, mode=mode, unpad=self._unpad)
 
+    def collator(self, targets: Any, **options):
+        """Data collator for a `transformers.Trainer` of the model `targets`; see `collator.DPTCollator`."""
+        from .collator import DPTCollator
+
+        return DPTCollator(self, targets, **options)
+
     @classmethod
     def get_image_processor_dict(
         cls, pretrained_model_name_or_path, **kwargs

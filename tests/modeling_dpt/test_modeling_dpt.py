@@ -132,11 +132,29 @@ def test_gradient_checkpointing_changes_nothing(tiny, encoder):
             # The name in newer releases, and in older ones.
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         size = 2 * model.config.size_divisor, 3 * model.config.size_divisor
-        generator = torch.Generator().manual_seed(0)
+        generator, calls = torch.Generator().manual_seed(0), []
+        if encoder != "dinov2":
+            model.dpt.encoder.layer[0].intermediate.register_forward_hook(lambda *_: calls.append(1))  # noqa: B023
         pixel_values = torch.randn(1, 3, *size, generator=generator)
         model(pixel_values, labels=torch.rand(1, *size, generator=generator)).loss.backward()
+        assert len(calls) == (0 if encoder == "dinov2" else 1 + checkpointing)  # computed once more on the way back
         gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("model_class", TASKS)
+@pytest.mark.parametrize("encoder", ["vit", "hybrid"])
+def test_a_frozen_encoder_gets_no_gradients_and_every_other_parameter_does(tiny, encoder, model_class):
+    model = model_class(tiny(encoder))
+    model.dpt.requires_grad_(False)
+    model.train()
+    labels = torch.ones(2, 48, 80) if model_class is DPTForDepthEstimation else torch.ones(2, 48, 80).long()
+    labels[:, :24] = 2
+    model(torch.randn(2, 3, 48, 80), labels=labels).loss.backward()
+    learned = {name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()}
+    assert not any(name.startswith("dpt.") for name in learned)
+    expected = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert learned == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
