@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from .class_names import ADE20K
+from .class_tables import ADE20K
 from .layout import open_root, require
 from .pairs import pair_by_stem
 from .samples import make_rows

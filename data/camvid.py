@@ -4,7 +4,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from .class_names import CAMVID
+from .class_tables import CAMVID
 from .layout import open_root, require
 from .pairs import pair_by_stem
 from .samples import make_rows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .class_names import PASCAL_CONTEXT_IDS
+from .class_tables import PASCAL_CONTEXT_IDS
 
 IGNORED = 255
 

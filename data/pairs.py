@@ -41,19 +41,15 @@ def pair_by_stem(folders: dict[str, Path], *, root: Path, layout: str, missing: 
         raise DataLayoutError(
             f"{root}: no two files have the same name up to the suffix: {shown}. Expected inside: {layout}."
         )
-    alone = {
-        column: [path for stem, path in files.items() if stem not in common_set]
-        for common_set in [set(common)]
-        for column, files in found.items()
-    }
+    matched = set(common)
+    alone = {column: [path for stem, path in files.items() if stem not in matched] for column, files in found.items()}
     if any(alone.values()):
         counts = [
-            f"{len(paths)} in {_below(folders[column], root)}/ without a partner "
-            f"({name_some([path.name for path in paths])})"
+            f"{len(paths)} in {_below(folders[column], root)}/ ({name_some([path.name for path in paths])})"
             for column, paths in alone.items()
             if paths
         ]
-        message = f"{root}: of {len(common)} pairs and more files, {'; '.join(counts)}."
+        message = f"{root}: {len(common)} pairs, but files without a partner: {'; '.join(counts)}."
         if missing == "error":
             raise DataLayoutError(
                 f"{message} Add what is missing, or pass missing='skip' to use the {len(common)} pairs."

@@ -18,7 +18,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from .class_names import PASCAL_CONTEXT, PASCAL_CONTEXT_WITH_BACKGROUND
+from .class_tables import PASCAL_CONTEXT, PASCAL_CONTEXT_WITH_BACKGROUND
 from .layout import DataLayoutError, keep_present, open_root, require, require_choice
 from .pascal_context_files import cached_masks, detail_images
 from .readers import ENTRY

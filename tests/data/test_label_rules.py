@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from open_dpt.data.class_names import ADE20K, CAMVID, PASCAL_CONTEXT, PASCAL_CONTEXT_IDS
+from open_dpt.data.class_tables import ADE20K, CAMVID, PASCAL_CONTEXT, PASCAL_CONTEXT_IDS
 from open_dpt.data.label_rules import LABEL_RULES, apply_label_rule
 
 CASES = {
