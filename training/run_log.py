@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ class RunLog:
         self._main = accelerator.is_main_process
         self._names = check_trackers(trackers)
         self._step: int | None = None
+        self._broken: set[str] = set()
 
     def start(self, step: int = 0, settings: dict[str, Any] | None = None) -> None:
         """Begin, or continue after `step`: what an earlier, killed process logged beyond it is forgotten.
@@ -71,22 +74,24 @@ class RunLog:
         self._step = step
         finite = {key: value for key, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
         self._write({"step": step} | {key: finite.get(key) for key in values})
-        self._accelerator.log({key: value for key, value in finite.items() if value is not None}, step=step)
+        with self._going_on("trackers"):
+            self._accelerator.log({key: value for key, value in finite.items() if value is not None}, step=step)
 
     def images(self, step: int, images: dict[str, np.ndarray]) -> None:
         """Send pictures, uint8 (H, W, 3), to the trackers; the newest of each name lies in panels/NAME.png too."""
         if not self._main:
             return
-        folder = self.folder / "panels"
         for name, image in images.items():
-            path = folder / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.png")
-            Image.fromarray(image).save(partial)
-            partial.replace(path)
-            for tracker in self._accelerator.trackers:
-                if tracker.name in _SEND_IMAGE:
-                    _SEND_IMAGE[tracker.name](tracker, name, image, step)
+            path = self.folder / "panels" / f"{name}.png"
+            with self._going_on("panels"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial = path.with_suffix(".partial.png")
+                Image.fromarray(image).save(partial)
+                partial.replace(path)
+            with self._going_on("trackers"):
+                for tracker in self._accelerator.trackers:
+                    if tracker.name in _SEND_IMAGE:
+                        _SEND_IMAGE[tracker.name](tracker, name, image, step)
 
     def message(self, text: str) -> None:
         """Print one line above the progress bar and keep it."""
@@ -96,9 +101,20 @@ class RunLog:
 
     def _write(self, line: dict) -> None:
         if self._main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            with self._going_on("log.jsonl"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """A log that cannot be written (a full disk) must not end a training. It is told once."""
+        try:
+            yield
+        except OSError as error:
+            if what not in self._broken:
+                self._broken.add(what)
+                print(f"{self.folder}: {what} cannot be written ({error.strerror or error})", file=sys.stderr)
 
     def _drop_lines_after(self, step: int) -> None:
         if not self.path.exists():

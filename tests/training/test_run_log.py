@@ -86,6 +86,19 @@ def test_other_processes_write_nothing(accelerator, tmp_path, capsys, monkeypatc
     assert capsys.readouterr().out == ""
 
 
+def test_a_log_that_cannot_be_written_is_told_once_and_does_not_end_the_run(accelerator, tmp_path, capsys):
+    log = RunLog(accelerator, tmp_path, "none")
+    log.start()
+    (tmp_path / "log.jsonl").mkdir()
+    (tmp_path / "panels").touch()
+    for step in (1, 2):
+        log.scalars(step, {"loss": 1.0})
+        log.images(step, {"a": np.zeros((2, 2, 3), np.uint8)})
+    errors = capsys.readouterr().err
+    assert errors.count("log.jsonl cannot be written (Is a directory)") == 1
+    assert errors.count("panels cannot be written") == 1
+
+
 def test_trackers_that_are_not_there_are_told(monkeypatch):
     monkeypatch.setattr("open_dpt.training.run_log.get_available_trackers", lambda: ["tensorboard"])
     with pytest.raises(ValueError, match=r"wandb is not installed\. pip install wandb, or --report_to none"):
