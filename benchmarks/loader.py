@@ -3,8 +3,9 @@
     python benchmarks/loader.py --workers 0 1 2 --output loader.json
 
 Layouts are those of the public data sets, with pieces of the bundled photos as pictures, so that decoding costs what
-it costs there. The files are read before they are timed: this is about processors, not about disks. `--device cuda`
-lets workers decode only and transforms on the GPU.
+it costs there. The files are read before they are timed: this is about processors, not about disks. The first three
+columns are processor time in one process, which other users of the machine do not change; images a second are by the
+clock. `--device cuda` lets workers decode only and transforms on the GPU.
 """
 
 import argparse
@@ -74,22 +75,28 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)  # as in a worker; more would show the machine's cores, not a worker's speed
     machine = describe_machine()
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    print(f"{'layout':<31} {'read ms':>8} {'warp ms':>8} {'workers':>8} {'images/s':>9} {'per worker':>11}")
+    print(
+        f"{'layout':<31} {'read ms':>8} {'warp ms':>8} {'a core/s':>9} {'workers':>8} {'images/s':>9} {'per worker':>11}"
+    )
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name, layout in LAYOUTS.items():
             rows = write_files(Path(folder) / str(len(results)), layout, args.images)
             transform = TrainTransform(**layout.transform)
             read, warp = stages(rows, transform)
+            core = 1000 / (read + warp)
             for workers in args.workers:
                 loader = TrainingLoader(
                     rows, transform, batch_size=args.batch_size, num_workers=workers, device=args.device
                 )
                 rate = images_per_second(loader, args.batch_size, workers, args.seconds)
-                line = {"read_ms": read, "warp_ms": warp, "workers": workers, "images_per_second": rate}
-                results.append({"layout": name} | line | {"images_per_second_and_worker": rate / max(1, workers)})
+                line = {"layout": name, "read_ms": read, "warp_ms": warp, "images_per_core_second": core}
+                line |= {"workers": workers, "images_per_second": rate}
+                results.append(line | {"images_per_second_and_worker": rate / max(1, workers)})
                 print(
-                    f"{name:<31} {read:>8.1f} {warp:>8.1f} {workers:>8} {rate:>9.1f} {rate / max(1, workers):>11.1f}"
+                    f"{name:<31} {read:>8.1f} {warp:>8.1f} {core:>9.1f} {workers:>8} {rate:>9.1f} "
+                    f"{rate / max(1, workers):>11.1f}",
+                    flush=True,
                 )
     if args.output:
         figures = {"machine": machine, "settings": vars(args), "results": results}
