@@ -1,11 +1,10 @@
 """`open-dpt convert`: checkpoints of the authors, of transformers and of ours into one another."""
 
 import argparse
-import json
 from pathlib import Path
 
 from .messages import RequestError
-from .options import DTYPES
+from .options import DTYPES, key_value
 
 SUMMARY = "authors' .pt files, transformers and our checkpoints into one another"
 DESCRIPTION = """Write the checkpoint SRC as a folder DST.
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         action="append",
-        type=_assignment,
+        type=key_value,
         default=[],
         metavar="KEY=VALUE",
         help="config value that an authors' file does not tell, e.g. max_depth=80; may be repeated",
@@ -64,13 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
             loaded.processor.save_pretrained(folder)
     print(f"{target}: {type(loaded.model).__name__}, {loaded.model.num_parameters() / 1e6:.1f} M parameters")
     return 0
-
-
-def _assignment(text: str) -> tuple[str, object]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value  # a bare word, such as project

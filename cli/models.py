@@ -1,8 +1,6 @@
 """A model and its processor from what the user named."""
 
 import argparse
-import hashlib
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -25,12 +23,10 @@ class Loaded:
     name: str
 
     def fingerprint(self) -> str:
-        """Identifies the weights wherever they lie; from the configuration and the head of every tensor."""
-        digest = hashlib.sha256(json.dumps(self.model.config.to_diff_dict(), sort_keys=True, default=str).encode())
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(value.flatten()[:64].float().cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """Identifies the weights wherever they lie."""
+        from ..modeling_dpt.fingerprint import fingerprint
+
+        return fingerprint(self.model)
 
     def settings(self) -> dict[str, Any]:
         """What a prediction depends on, as JSON data."""

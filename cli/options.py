@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+import json
 from pathlib import Path
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -39,15 +40,49 @@ def add_image_options(parser: argparse.ArgumentParser, formats: dict[str, str], 
         help="; ".join(f"{name}: {meaning}" for name, meaning in formats.items()) + f" (default: {','.join(default)})",
     )
     parser.add_argument(
-        "--batch-size", type=_positive, default=1, metavar="N", help="images of one shape at a time (default: 1)"
+        "--batch-size", type=positive, default=1, metavar="N", help="images of one shape at a time (default: 1)"
     )
     parser.add_argument(
         "--image-size",
-        type=_size,
+        type=size,
         metavar="N|HxW",
         help="size that images are resized to for the model (default: what its processor says)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist instead of continuing")
+
+
+def add_data_options(parser: argparse.ArgumentParser, split: str) -> None:
+    """--dataset, --data, --split, --option."""
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set, such as nyuv2-bts")
+    parser.add_argument("--data", required=True, metavar="DIR", help="where it lies")
+    parser.add_argument("--split", default=split, help="default: %(default)s")
+    parser.add_argument(
+        "--option",
+        action="append",
+        type=key_value,
+        default=[],
+        metavar="KEY=VALUE",
+        help="option of the data set; may be repeated",
+    )
+
+
+def key_value(text: str) -> tuple[str, object]:
+    """KEY=VALUE with a JSON value; a word that is no JSON is a string."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
+    return value
 
 
 def _names(text: str, known: dict[str, str]) -> list[str]:
@@ -58,15 +93,9 @@ def _names(text: str, known: dict[str, str]) -> list[str]:
     return names
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = [_positive(side) for side in text.lower().split("x")]
+def size(text: str) -> tuple[int, int]:
+    """(height, width) from one number or HEIGHTxWIDTH."""
+    sides = [positive(side) for side in text.lower().split("x")]
     if len(sides) > 2:
         raise argparse.ArgumentTypeError(f"must be one number or HEIGHTxWIDTH, got {text}")
     return sides[0], sides[-1]

@@ -1,10 +1,5 @@
 """validate_depth and validate_segmentation: what is compared with what, over rows on disk."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTImageProcessor
+from open_dpt import DPTImageProcessor
 from open_dpt.data.samples import make_rows
 from open_dpt.evaluation.depth_metrics import METRICS
 from open_dpt.evaluation.validation import (
@@ -162,58 +157,3 @@ def reference_batch():
     truths = generator.uniform(1, 9, (3, 6, 8))
     truths[:, 0] = 0
     return generator.uniform(1, 9, (3, 6, 8)), truths
-
-
-SCRIPT = """
-import json, sys
-from accelerate import Accelerator
-from datasets import load_from_disk
-from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTImageProcessor
-from open_dpt.evaluation.validation import validate_depth, validate_segmentation
-accelerator, rows = Accelerator(cpu=True), load_from_disk(sys.argv[1])
-scores = {}
-for task, validate in ((DPTForDepthEstimation, validate_depth), (DPTForSemanticSegmentation, validate_segmentation)):
-    model = accelerator.prepare(task.from_pretrained(sys.argv[2] + task.__name__).train())
-    processor = DPTImageProcessor.from_pretrained(sys.argv[2] + task.__name__)
-    scores |= validate(model, processor, rows, accelerator, batch_size=2)
-print("SCORES" + json.dumps(scores))
-"""
-
-
-def test_two_processes_score_every_image_once(rows, tiny_models, tmp_path):
-    """Five rows on two processes, of different input shapes: neither waits for the other, nothing counts twice."""
-    rows.save_to_disk(tmp_path / "rows")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(tmp_path / "rows"), tiny_models],
-            env=os.environ | world | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=240) for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs[0][1] + outputs[1][1]
-    found = [json.loads(output.split("SCORES")[1]) for output, _ in outputs]
-    assert found[0] == found[1]
-    expected = {}
-    for task, validate in (
-        (DPTForDepthEstimation, validate_depth),
-        (DPTForSemanticSegmentation, validate_segmentation),
-    ):
-        folder = tiny_models + task.__name__
-        processor = DPTImageProcessor.from_pretrained(folder)
-        expected |= validate(task.from_pretrained(folder), processor, rows, batch_size=2)
-    assert found[0] == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.fixture
-def tiny_models(tiny_depth_folder, tiny_segmentation_folder, tmp_path):
-    (tmp_path / "DPTForDepthEstimation").symlink_to(tiny_depth_folder)
-    (tmp_path / "DPTForSemanticSegmentation").symlink_to(tiny_segmentation_folder)
-    return f"{tmp_path}/"
