@@ -84,14 +84,19 @@ def load_eigen(
         if not drives:
             raise DataLayoutError(f"{folder}: no drive with {kind} found. Expected inside: {EIGEN_LAYOUT}.")
 
-    def record(camera: str, drive: str, number: int, has_truth: bool = True) -> dict[str, Any]:
+    @cache
+    def folders(camera: str, drive: str) -> tuple[Path, Path]:
         # A drive that is not there gets the path where it is missed.
         image = images.get(drive, raw_root / drive[:10] / f"{drive}_sync")
         truth = truths.get(drive, truth_root / f"{drive}_sync")
+        return image / camera / "data", truth / TRUTH_FOLDER / camera
+
+    def record(camera: str, drive: str, number: int, has_truth: bool = True) -> dict[str, Any]:
+        image_folder, truth_folder = folders(camera, drive)
         name = f"{number:010d}.png"
         return {
-            "image": image / camera / "data" / name,
-            "depth": truth / TRUTH_FOLDER / camera / name if has_truth else None,
+            "image": image_folder / name,
+            "depth": truth_folder / name if has_truth else None,
             "scene": drive,
             "frame": f"{number:010d}_{camera}",
             "camera": camera,

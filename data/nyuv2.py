@@ -9,6 +9,7 @@ Sources: the data set's own readme; BTS (cleinc/bts) for folders and lists; the 
 import re
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,8 @@ def _text_cells(file: Any, name: str) -> list[str]:
 
 
 def _bts_listed(folder: Path, split_list: str) -> list[dict[str, Any]]:
-    return [_bts_record(folder / frame.scene, f"{frame.number:05d}") for frame in read_split_list(split_list)]
+    scenes = cache(folder.joinpath)  # joining paths is most of the time
+    return [_bts_record(scenes(frame.scene), f"{frame.number:05d}") for frame in read_split_list(split_list)]
 
 
 def _bts_found(folder: Path) -> list[dict[str, Any]]:

@@ -119,8 +119,12 @@ def explained(name: str) -> Iterator[None]:
     """Turns whatever a library raises on a bad file into one line that names the file."""
     try:
         yield
-    except (SampleError, ImportError):
+    except ImportError:
         raise
+    except SampleError as error:
+        if str(error).startswith(name.split(ENTRY)[0]):
+            raise
+        raise SampleError(f"{name}: {error}") from None
     except Exception as error:
         text = (str(error).splitlines() or [type(error).__name__])[0]
         if not text.startswith(name.split(ENTRY)[0]):
@@ -136,15 +140,14 @@ def _open(source: Source) -> "StoredMap | Any":
     if "image" in source:
         return source["image"]
     if data is not None:
-        reader = _ARRAYS.get(_suffix(path or ""))
-        return reader(io.BytesIO(data), None) if reader else data
+        return _decode(data, path or "", None)
     if path is None:
-        raise SampleError("row: must hold a path or bytes, got neither. Check the table.")
+        raise SampleError("must hold a path or bytes, got neither. Check the table.")
     file, _, entry = str(path).partition(ENTRY)
     _require_file(file)
     if _suffix(file) == ".tar":
         member, _, entry = entry.partition(ENTRY)
-        return _open_member(file, member, entry or None)
+        return _decode(read_member(file, member), member, entry or None)
     if _suffix(file) in LABEL_READERS:
         module, function = LABEL_READERS[_suffix(file)].split(":")
         return StoredMap(np.asarray(getattr(import_module(f".{module}", __package__), function)(str(path))))
@@ -181,7 +184,7 @@ def _read_npz(file, entry: str | None) -> StoredMap:
     with np.load(file, allow_pickle=False) as archive:
         if entry is None and {"values", "valid", "kind"} <= set(archive):  # written by open_dpt
             return StoredMap(archive["values"], archive["valid"], in_units=True)
-        return StoredMap(archive[_choose(entry, list(archive), file)])
+        return StoredMap(archive[_choose(entry, list(archive))])
 
 
 def _read_pfm(file, entry: str | None) -> StoredMap:
@@ -193,21 +196,25 @@ def _read_exr(file, entry: str | None) -> StoredMap:
     with OpenEXR.File(str(file), separate_channels=True) as image:
         channels = image.channels()
         likely = next((name for name in EXR_CHANNELS if name in channels), None)
-        return StoredMap(np.array(channels[_choose(entry or likely, list(channels), file)].pixels))
+        return StoredMap(np.array(channels[_choose(entry or likely, list(channels))].pixels))
 
 
 def _read_h5(file, entry: str | None) -> StoredMap:
-    return StoredMap(_h5_entry(_open_h5(file), entry, file))
+    if isinstance(file, io.BytesIO):
+        # Not kept open: HDF5 would close it after the interpreter that the stream needs is gone, and crash.
+        with _library("h5py", "open-dpt[train]", "HDF5").File(file, "r") as opened:
+            return StoredMap(_h5_entry(opened, entry))
+    return StoredMap(_h5_entry(_open_h5(file), entry))
 
 
 def _read_mat(file, entry: str | None) -> StoredMap:
     h5py = _library("h5py", "open-dpt[train]", file)
     if h5py.is_hdf5(file):  # version 7.3: h5py shows the axes reversed
-        return StoredMap(_h5_entry(_open_h5(file), entry, file).T)
+        return StoredMap(_h5_entry(_open_h5(file), entry).T)
     scipy_io = _library("scipy.io", "open-dpt[train]", file)
     variables = {name: value for name, value in scipy_io.loadmat(file).items() if not name.startswith("__")}
     name, index = _split_index(entry, variables)
-    values = variables[_choose(name, list(variables), file)]
+    values = variables[_choose(name, list(variables))]
     return StoredMap(values if index is None else values[..., index])
 
 
@@ -220,14 +227,20 @@ _ARRAYS: dict[str, Callable[[Any, str | None], StoredMap]] = {
     ".hdf5": _read_h5,
     ".mat": _read_mat,
 }
+# Those that need no file of their own.
+_FROM_BYTES = (".npy", ".npz", ".h5", ".hdf5")
 
 
-def _open_member(shard: str, member: str, entry: str | None) -> "StoredMap | bytes":
-    suffix = _suffix(member)
-    if suffix in (".h5", ".hdf5"):
-        return StoredMap(_h5_entry(_open_h5(shard, member), entry, f"{shard}{ENTRY}{member}"))
-    data = read_member(shard, member)
-    return _ARRAYS[suffix](io.BytesIO(data), entry) if suffix in _ARRAYS else data
+def _decode(data: bytes, name: str, entry: str | None) -> "StoredMap | bytes":
+    """Arrays in the bytes of a file; as they are where `open_image` takes them."""
+    suffix = _suffix(name)
+    if suffix not in _ARRAYS:
+        return data
+    if suffix not in _FROM_BYTES:
+        raise SampleError(
+            f"inside a table or tar must be a picture, {', '.join(_FROM_BYTES)}, got {suffix}. Unpack it."
+        )
+    return _ARRAYS[suffix](io.BytesIO(data), entry)
 
 
 def tar_members(shard: str | os.PathLike) -> dict[str, tuple[int, int]]:
@@ -276,19 +289,15 @@ def open_h5(file: str | os.PathLike):
         return _open_h5(str(file))
 
 
-def _open_h5(file, member: str | None = None):
-    h5py = _library("h5py", "open-dpt[train]", file)
-    if isinstance(file, io.BytesIO):
-        return h5py.File(file, "r")
-    return _cached_h5(str(file), member, _stamp(file), os.getpid())
+def _open_h5(file: str):
+    _library("h5py", "open-dpt[train]", file)
+    return _cached_h5(file, _stamp(file), os.getpid())
 
 
 @lru_cache(maxsize=OPEN_FILES)
-def _cached_h5(file: str, member: str | None, stamp: tuple[int, int], process: int):
+def _cached_h5(file: str, stamp: tuple[int, int], process: int):
     import h5py
 
-    if member is not None:
-        return h5py.File(io.BytesIO(read_member(file, member)), "r")
     # Data are only read: a lock gains nothing, and some network file systems have none.
     return h5py.File(file, "r", locking=False)
 
@@ -298,9 +307,11 @@ def _stamp(file: str | os.PathLike) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _h5_entry(file, entry: str | None, name: Any) -> np.ndarray:
+def _h5_entry(file, entry: str | None) -> np.ndarray:
     key, index = _split_index(entry, file)
-    array = file[_choose(key, [key for key in file if not key.startswith("#")], name, also=file)]
+    if key is None or key not in file:
+        key = _choose(key, [name for name in file if not name.startswith("#")])
+    array = file[key]
     return array[()] if index is None else array[index]
 
 
@@ -310,12 +321,11 @@ def _split_index(entry: str | None, names: Any) -> tuple[str | None, int | None]
     return (name, int(index)) if name and index.isdigit() and entry not in names else (entry, None)
 
 
-def _choose(entry: str | None, names: list[str], file: Any, also: Any = ()) -> str:
+def _choose(entry: str | None, names: list[str]) -> str:
     if entry is None and len(names) == 1:
         return names[0]
-    if entry is None or (entry not in names and entry not in also):
-        where = file if isinstance(file, (str, os.PathLike)) else "file"
-        raise SampleError(f"{where}: entry must be one of {', '.join(names)}, got {entry}. Write FILE{ENTRY}ENTRY.")
+    if entry not in names:
+        raise SampleError(f"entry must be one of {', '.join(names)}, got {entry}. Write FILE{ENTRY}ENTRY.")
     return entry
 
 

@@ -194,7 +194,9 @@ def test_sources_may_be_bytes_or_pictures():
     np.testing.assert_array_equal(read_map(Image.fromarray(ids)).values, ids)
     np.testing.assert_array_equal(read_map({"path": "x.h5", "bytes": _h5_bytes(d=DEPTH)}).values, DEPTH)
     assert torch.equal(read_image(Image.fromarray(ids)), torch.from_numpy(ids).expand(3, -1, -1))
-    with pytest.raises(SampleError, match="path or bytes"):
+    with pytest.raises(SampleError, match=r"x\.pfm: inside a table or tar must be a picture, \.npy"):
+        read_map({"path": "x.pfm", "bytes": b"Pf"})
+    with pytest.raises(SampleError, match="image in the table: must hold a path or bytes"):
         read_map({"path": None, "bytes": None})
 
 
