@@ -75,9 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     torch.set_num_threads(1)  # as in a worker; more would show the machine's cores, not a worker's speed
     machine = describe_machine()
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    print(
-        f"{'layout':<31} {'read ms':>8} {'warp ms':>8} {'a core/s':>9} {'workers':>8} {'images/s':>9} {'per worker':>11}"
-    )
+    heads = f"{'layout':<31} {'read ms':>8} {'warp ms':>8} {'a core/s':>9}"
+    print(f"{heads} {'workers':>8} {'images/s':>9} {'per worker':>11}")
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name, layout in LAYOUTS.items():
