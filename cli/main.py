@@ -8,11 +8,19 @@ import os
 import sys
 
 from .._version import __version__
-from . import convert, doctor, info, predict, segment
+from . import align, convert, data, doctor, info, predict, segment
 from .messages import one_line
 
 # Modules with SUMMARY, add_arguments(parser) and run(arguments) -> exit status. None imports torch before `run`.
-_COMMANDS = {"predict": predict, "segment": segment, "convert": convert, "info": info, "doctor": doctor}
+_COMMANDS = {
+    "predict": predict,
+    "segment": segment,
+    "convert": convert,
+    "data": data,
+    "align": align,
+    "info": info,
+    "doctor": doctor,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
