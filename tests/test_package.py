@@ -56,7 +56,8 @@ def test_the_wheel_holds_every_module_and_no_tests_or_examples(built):
 def test_the_wheel_holds_the_bundled_files(built):
     names = zipfile.ZipFile(built[0]).namelist()
     files = [path for path in (ROOT / "assets").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert any(path.suffix == ".jpg" for path in files)
+    files += (ROOT / "data" / "splits").iterdir()
+    assert {".jpg", ".txt"} <= {path.suffix for path in files}
     assert {f"open_dpt/{path.relative_to(ROOT)}" for path in files} <= set(names)
     assert built[0].stat().st_size < 20e6
 
