@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .layout import DataLayoutError, MissingFilesWarning, keep_present, name_some, open_root, require, require_choice
+from .layout import DataLayoutError, keep_present, name_some, open_root, require, require_choice
 from .samples import columns_of, make_rows
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _without_empty(records: list[dict[str, Any]], root: Path) -> list[dict[str, 
     if any(empty):
         files = [record["depth"] for record, nothing in zip(records, empty, strict=True) if nothing]
         found = f"{len(files)} of {len(records)} depth maps are empty and left out: {name_some(files, root)}"
-        warnings.warn(MissingFilesWarning(f"{root}: {found}.", files), stacklevel=3)
+        warnings.warn(f"{root}: {found}.", stacklevel=3)
     return [record for record, nothing in zip(records, empty, strict=True) if not nothing]
 
 
