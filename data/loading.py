@@ -14,7 +14,7 @@ from .samples import raw_rows, read_sample
 
 UNREADABLE_POLICIES = ("skip", "stop")
 
-_MOST_TRIES = 1000  # samples drawn in place of one before all are taken for unreadable
+_MOST_TRIES = 200  # samples drawn in place of one before all are taken for unreadable
 
 
 class TrainingLoader:

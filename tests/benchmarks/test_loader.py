@@ -17,7 +17,9 @@ def script():
     del sys.modules["loader_benchmark"]
 
 
-def test_every_layout_is_measured_with_every_number_of_workers(script, tmp_path, capsys):
+def test_every_layout_is_measured_with_every_number_of_workers(script, tmp_path, capsys, monkeypatch):
+    some = [name for name in script.LAYOUTS if name.startswith(("NYUv2, JPEG", "ADE20K"))]
+    monkeypatch.setattr(script, "LAYOUTS", {name: script.LAYOUTS[name] for name in some})
     output = tmp_path / "loader.json"
     options = ["--workers", "0", "2", "--seconds", "0.01", "--images", "2", "--batch_size", "1"]
     script.main([*options, "--output", str(output)])
