@@ -6,6 +6,7 @@ Names are imported when they are first touched: asking for a table of flags must
 from importlib import import_module
 
 _HOME = {
+    "metric_alignment": ("Alignment", "align_to_metric", "make_metric"),
     "loop": ("Outcome", "Settings", "fit"),
     "step": ("StepResult", "images_with_depth", "labelled_pixels", "train_step"),
     "checkpoints": (

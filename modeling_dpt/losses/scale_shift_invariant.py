@@ -122,7 +122,8 @@ def _aligned(prediction: Tensor, target: Tensor, valid: Tensor, kind: str) -> tu
     """The two maps whose difference is the residual; 0 at invalid pixels."""
     if kind == "mse":
         scale, shift = align_least_squares(prediction, target, valid)
-        prediction = scale[:, None, None] * prediction + shift[:, None, None]
+        # Masked before the product, too: its gradient for the scale has whatever stands at invalid pixels as a factor.
+        prediction = scale[:, None, None] * torch.where(valid, prediction, 0.0) + shift[:, None, None]
         return torch.where(valid, prediction, 0.0), torch.where(valid, target, 0.0)
     return _normalised(prediction, valid), _normalised(target, valid)
 
