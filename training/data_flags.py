@@ -53,7 +53,7 @@ def validation_set(args: argparse.Namespace) -> tuple[Dataset | None, str | None
 def label_names(args: argparse.Namespace) -> list[str]:
     """Class names of the training set in the order of its ids; empty where it does not say."""
     name, options = args.dataset_name[0], json_items(args.dataset_config, "dataset_config")
-    return class_names(name, **_known(name, options, 1))
+    return class_names(name, args.data_dir[0], **_known(name, options, 1))
 
 
 def _known(name: str, options: dict[str, Any], sets: int) -> dict[str, Any]:
