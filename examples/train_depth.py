@@ -10,6 +10,9 @@ Start the same command again after an interruption and it continues. `accelerate
 
 import argparse
 import sys
+from pathlib import Path
+
+from datasets import concatenate_datasets
 
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
@@ -19,6 +22,7 @@ from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
+from open_dpt.training.metric_alignment import align_to_metric, make_metric
 from open_dpt.training.panels import depth_panel
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
 from open_dpt.training.setting_up import loader_options, make_accelerator, make_optimizer, name_of_start, plan_run
@@ -52,17 +56,44 @@ def parse_args(words: list[str] | None = None) -> argparse.Namespace:
     return parse_with_recipe(parser, words)
 
 
+def depth_loss(args: argparse.Namespace) -> dict:
+    """The loss flags as a configuration value."""
+    options = flags.json_items(args.loss_options, "loss_options")
+    return {"depth_loss": {"name": args.loss, **options}} if args.loss else {}
+
+
 def config_values(args: argparse.Namespace) -> dict:
     """What the depth flags mean for the model's configuration."""
-    values = {}
-    if args.loss:
-        values["depth_loss"] = {"name": args.loss, **flags.json_items(args.loss_options, "loss_options")}
-    if args.depth_estimation_type and not args.align_first:
+    if args.align_first:
+        return {}  # a relative model until it is aligned
+    values = depth_loss(args)
+    if args.depth_estimation_type:
         values["depth_estimation_type"] = args.depth_estimation_type
         if args.depth_estimation_type == "metric" and not args.model_name_or_path:
             # A new head: metres in 0 to max_depth from the first step on.
             values |= {"head_activation": "sigmoid", "max_depth": args.max_depth or 80.0}
     return values
+
+
+def align(args: argparse.Namespace, accelerator, model, processor, train_sets: list) -> None:
+    """Turn a relative model into one that answers in metres; a run that continues reads what it has found before."""
+    alignment = align_to_metric(
+        model,
+        processor,
+        concatenate_datasets(train_sets),
+        accelerator,
+        min_depth=args.min_depth,
+        max_depth=args.max_depth,
+        limit=8 if args.dry_run else args.align_samples,
+        journal=None if args.dry_run else Path(args.output_dir) / "alignment",
+        batch_size=args.per_device_eval_batch_size,
+        num_workers=args.dataloader_num_workers,
+        on_unreadable=args.on_unreadable,
+    )
+    accelerator.print(f"aligned: {alignment}")
+    make_metric(model, *alignment, max_depth=args.max_depth)
+    model.config.update(depth_loss(args))
+    model.configuration_changed()
 
 
 def train(args: argparse.Namespace) -> int:
@@ -74,9 +105,7 @@ def train(args: argparse.Namespace) -> int:
     processor = start_processor(args, model)
     max_depth = args.max_depth or 80.0
     if args.align_first:
-        from open_dpt.training.aligning import align_before_training
-
-        align_before_training(args, accelerator, model, processor, train_sets[0])
+        align(args, accelerator, model, processor, train_sets)
     is_metric = model.config.depth_estimation_type == "metric"
     size = flags.image_size(args) or (processor.size["height"], processor.size["width"])
     transform = TrainTransform(

@@ -71,7 +71,7 @@ class MovingAverage:
 
     def save(self, folder: Path, is_main_process: bool = True) -> None:
         """Write FILE into a folder. Call this on every process: shards are gathered."""
-        whole = {name: _whole(tensor).cpu().contiguous() for name, tensor in self.shadow.items()}
+        whole = {name: whole_tensor(tensor).cpu().contiguous() for name, tensor in self.shadow.items()}
         if is_main_process:
             save_file(whole | {_UPDATES: torch.tensor(self.updates)}, folder / FILE)
 
@@ -90,13 +90,14 @@ class MovingAverage:
             tensor.copy_(_sharded_like(stored[name].to(tensor.device), tensor))
 
 
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """A tensor gathered from its shards, if it is sharded; on every process."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
 def _floating(model: nn.Module) -> dict[str, Tensor]:
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: tensor for name, tensor in named if tensor.is_floating_point()}
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def _sharded_like(whole: Tensor, like: Tensor) -> Tensor:

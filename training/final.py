@@ -12,6 +12,7 @@ from huggingface_hub import HfApi
 from torch import nn
 
 from .checkpoints import whole_folder
+from .ema import whole_tensor
 from .errors import TrainingError
 from .loop import Outcome
 from .model_card import write_model_card
@@ -57,7 +58,7 @@ class ModelWriter:
         (folder / RESULTS).write_text(json.dumps({"step": step} | metrics, indent=1) + "\n", encoding="utf-8")
 
     def _state(self, model: nn.Module) -> dict:
-        state = self.accelerator.get_state_dict(model)
+        state = {name: whole_tensor(tensor) for name, tensor in self.accelerator.get_state_dict(model).items()}
         return {
             name: tensor.to(self.dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()
         }

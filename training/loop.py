@@ -7,7 +7,7 @@ the weights of one that was not, and nothing but weights, optimizer, averages an
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,7 @@ def fit(
                 break
             if before_step:
                 before_step(fraction)
-            micro_batches = [next(batches) for _ in range(plan.accumulation)]
-            run.report_unreadable(micro_batches)
+            micro_batches = run.read(batches)
             factor = learning_rate_factor(
                 settings.lr_scheduler_type, fraction, progress.step, settings.num_warmup_steps
             )
@@ -242,12 +241,22 @@ class _Run:
         self.saved_at = self.progress.step
         self.last_checkpoint = time.monotonic()
 
-    def report_unreadable(self, batches: list[dict]) -> None:
-        for text in (text for batch in batches for text in batch.get("unreadable", ())):
+    def read(self, batches: Iterator[dict]) -> list[dict]:
+        """The micro-batches of a step; samples that were replaced in them are reported.
+
+        Raises:
+            TrainingError: a sample cannot be read and may not be replaced.
+        """
+        try:
+            read = [next(batches) for _ in range(self.plan.accumulation)]
+        except (ValueError, OSError) as error:
+            raise TrainingError(f"{one_line(error)} {last_good(self.folder)}") from error
+        for text in (text for batch in read for text in batch.get("unreadable", ())):
             self.progress.unreadable += 1
             self.log.message(f"unreadable, replaced: {text}")
             if not self.accelerator.is_main_process:
                 print(f"unreadable, replaced: {text}", file=sys.stderr)
+        return read
 
     def after_step(self, result, factor: float, bar: tqdm) -> None:
         """Count skipped steps and give up on too many; move the average; log."""

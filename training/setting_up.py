@@ -1,6 +1,7 @@
 """Before the first step: processes, precision, and how many images make a step."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ def make_accelerator(args: argparse.Namespace) -> Accelerator:
     """Join the other processes, and seed what is not a function of the step: new weights.
 
     Raises:
-        ValueError: the device cannot do this --mixed_precision.
+        ValueError: the device cannot do this --mixed_precision, or the processes do not know of each other.
     """
     accelerator = Accelerator(mixed_precision=args.mixed_precision, project_dir=args.output_dir)
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != accelerator.num_processes:  # each would train alone and write over the others
+        raise ValueError(
+            f"processes: {launched} were launched, but accelerate joins {accelerator.num_processes}. Without GPUs set "
+            "ACCELERATE_USE_CPU=true."
+        )
     set_seed(args.seed)
     return accelerator
 

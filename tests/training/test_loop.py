@@ -306,3 +306,51 @@ def test_the_images_in_a_step_are_named_when_they_cannot_be_kept(tmp_path):
     fit(**start(tmp_path))
     manifest = json.loads((tmp_path / "step_6" / "manifest.json").read_text())
     assert manifest["total_batch"] == 4 and manifest["processes"] == 1
+
+
+def test_the_loss_scaler_finding_its_scale_is_no_failure():
+    accelerator, model = Accelerator(cpu=True), Model()
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    limit = 4.0
+    model.head.weight.register_hook(
+        lambda gradient: gradient * (torch.inf if accelerator.scaler.get_scale() > limit else 1)
+    )
+    model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+    def step():
+        result = train_step(accelerator, model, optimizer, [next(Loader(2).batches())], count=images_with_depth)
+        return result.failed, result.updated, accelerator.scaler.get_scale()
+
+    assert [step() for _ in range(3)] == [(False, False, 8.0), (False, False, 4.0), (False, True, 4.0)]
+    limit = -1.0  # infinite at any scale: down to 1 it may be overflow, then it is not
+    assert [step()[:2] for _ in range(3)] == [(False, False), (False, False), (True, False)]
+    model.poison = lambda: True
+    assert step()[:2] == (True, False)
+
+
+def test_unreadable_data_stop_a_run_with_the_last_good_checkpoint(tmp_path):
+    class Torn(Loader):
+        def batches(self, first=0):
+            for number, batch in enumerate(super().batches(first), first):
+                if number == 3:
+                    raise ValueError("a.png: truncated.")
+                yield batch | {"unreadable": ["b.png: gone"] if number == 1 else []}
+
+    options = start(tmp_path) | {"loader": Torn(4)}
+    with pytest.raises(TrainingError, match=r"^a\.png: truncated\. Last good checkpoint: .*step_2"):
+        fit(**options)
+    assert any(line.get("message") == "unreadable, replaced: b.png: gone" for line in log(tmp_path))
+
+
+def test_a_checkpoint_in_another_folder_can_be_the_start(tmp_path):
+    first = weights(fit(**start(tmp_path / "first", steps=4)))
+    outcome = fit(**start(tmp_path / "second", steps=4, resume_from_checkpoint=str(tmp_path / "first" / "step_4")))
+    assert same(first, weights(outcome))
+    assert [folder.name for folder in checkpoints(tmp_path / "second")] == ["step_4"]
+
+
+def test_going_back_to_an_earlier_checkpoint_leaves_the_later_ones_aside(tmp_path):
+    fit(**start(tmp_path))
+    fit(**start(tmp_path, resume_from_checkpoint=str(tmp_path / "step_4"), steps=5))
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["step_4", "step_5"]
+    assert (tmp_path / "step_6.set_aside").is_dir()
