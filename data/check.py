@@ -117,7 +117,7 @@ def check_rows(
 def _in_order(pool: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator:
     """`pool.map` that does not take all items at once."""
     items = iter(items)
-    while chunk := list(islice(items, 256)):
+    while chunk := list(islice(items, 64)):
         yield from pool.map(function, chunk)
 
 
