@@ -183,7 +183,7 @@ def resume(
                 accelerator.load_state(str(folder))
                 extra(folder)
             except Exception as error:  # whatever a library makes of damaged bytes
-                problem = one_line(error)
+                problem = one_line(error)[:300]  # torch lists every weight that does not fit
         if not any_process(problem is not None, accelerator.device):
             return folder
         problems.append(problem or "another process could not read it")

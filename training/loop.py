@@ -33,7 +33,7 @@ from .errors import TrainingError, one_line
 from .memory import peak_gib
 from .optimizers import learning_rate_factor, set_learning_rate
 from .plan import Plan
-from .progress import Progress, as_main_process_sees
+from .progress import Progress, as_main_process_sees, decisions
 from .run_log import RunLog
 from .step import INPUTS, train_step
 from .stop import StopRequest
@@ -134,9 +134,7 @@ def fit(
     progress.forget_pause()  # what was spent on building the model is no training
     with StopRequest(progress.forget_pause) as stop:
         while True:
-            fraction, stopping, late = as_main_process_sees(
-                progress.fraction, bool(stop), run.checkpoint_is_late(), device=device
-            )
+            fraction, late, stopping = decisions(progress.fraction, run.checkpoint_is_late(), bool(stop), device)
             if late:
                 run.checkpoint()
             if stopping or fraction >= 1:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 import torch
+from accelerate import PartialState
 from accelerate.utils import broadcast, reduce
 
 
@@ -93,14 +94,28 @@ _REMEMBERED = (
 def as_main_process_sees(*values: float, device: torch.device | str = "cpu") -> list[float]:
     """The values that the main process passes, on every process.
 
-    Clocks and signals differ between processes; what they decide must not, or one process waits for another for ever.
+    Clocks differ between processes; what they decide must not, or one process waits for another for ever.
     """
-    return broadcast(torch.tensor(values, dtype=torch.float64, device=device)).tolist()
+    return broadcast(torch.tensor(values, dtype=_precise(device), device=device)).tolist()
+
+
+def decisions(
+    fraction: float, is_late: bool, stop: bool, device: torch.device | str = "cpu"
+) -> tuple[float, bool, bool]:
+    """What to do before a step, the same on every process: the clock is the main one's, anyone can ask to stop."""
+    own = [fraction, float(is_late)] if PartialState().is_main_process else [0.0, 0.0]
+    together = torch.tensor([*own, float(stop)], dtype=_precise(device), device=device)
+    fraction, is_late, stops = reduce(together, "sum").tolist()
+    return fraction, is_late > 0, stops > 0
 
 
 def any_process(value: bool, device: torch.device | str = "cpu") -> bool:
     """Whether the value is true on any process; the same answer on all, and none goes on before all have asked."""
     return bool(reduce(torch.tensor(float(value), device=device), "sum").item() > 0)
+
+
+def _precise(device: torch.device | str) -> torch.dtype:
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64
 
 
 def parse_resolution_schedule(text: str) -> list[tuple[int, float]]:

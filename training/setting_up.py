@@ -36,7 +36,7 @@ def plan_run(args: argparse.Namespace, accelerator: Accelerator, samples: int) -
     """The plan, with the images in a step of the run that is resumed; tells the accelerator about the accumulation.
 
     Raises:
-        ValueError: see `make_plan`; or sharded checkpoints cannot do what is asked for.
+        ValueError: see `make_plan`; or two kinds of average are asked for, or one that sharded checkpoints cannot do.
     """
     accelerator.wait_for_everyone()
     choice = args.resume_from_checkpoint
@@ -48,6 +48,8 @@ def plan_run(args: argparse.Namespace, accelerator: Accelerator, samples: int) -
             f"resumed with {plan.processes} instead of {resumed.get('processes')} processes: "
             f"{plan.accumulation} batches are accumulated, so that a step keeps its {plan.total_batch} images"
         )
+    if args.ema_decay and args.average_last > 1:
+        raise ValueError(f"average_last: not together with ema_decay, got {args.average_last}. Leave one out.")
     is_sharded = str(accelerator.distributed_type).rsplit(".", 1)[-1] in ("FSDP", "DEEPSPEED")
     if is_sharded and args.average_last > 1:
         raise ValueError("average_last: checkpoints of FSDP and DeepSpeed are sharded. Use --ema_decay instead.")
