@@ -132,7 +132,7 @@ def fit(
     batches = loader.batches(first=progress.step * plan.accumulation)
     run.model.train()
     progress.forget_pause()  # what was spent on building the model is no training
-    with StopRequest(progress.forget_pause) as stop:
+    with StopRequest(progress.forget_pause) as stop, bar:
         while True:
             fraction, late, stopping = decisions(progress.fraction, run.checkpoint_is_late(), bool(stop), device)
             if late:
