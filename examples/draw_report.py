@@ -27,20 +27,16 @@ TILE = 192  # height of a picture in a sheet
 
 
 def draw_curves(log: Path, output: Path) -> None:
-    """Loss and held-out delta1 of a log.jsonl against the images seen."""
+    """Loss and held-out delta1 of a log.jsonl."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
     losses = [line for line in lines if "loss" in line]
-    sizes = sorted({line["size"] for line in losses})
-    for size in sizes:
-        part = [line for line in losses if line["size"] == size]
-        left.plot([line["images"] for line in part], [line["loss"] for line in part], label=f"{size} px")
-    left.set(xlabel="images", ylabel="training loss")
-    left.legend()
+    left.plot([line["step"] for line in losses], [line["loss"] for line in losses])
+    left.set(xlabel="step", ylabel="training loss")
     for key in ("new_seeds/delta1", "new_types/delta1"):
-        part = [line for line in lines if key in line]
-        right.plot([line["images"] for line in part], [line[key] for line in part], marker="o", label=key)
-    right.set(xlabel="images", ylabel="delta1, affine-aligned, held-out scenes")
+        part = [line for line in lines if f"eval/{key}" in line]
+        right.plot([line["step"] for line in part], [line[f"eval/{key}"] for line in part], marker="o", label=key)
+    right.set(xlabel="step", ylabel="delta1, affine-aligned, held-out scenes")
     right.legend()
     figure.savefig(output, dpi=110)
 
@@ -77,7 +73,7 @@ def _paint(disparity: np.ndarray, value_range: tuple[float, float]) -> np.ndarra
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="Folder or hub id of a relative depth model.")
-    parser.add_argument("--log", type=Path, help="log.jsonl of train_depth.py.")
+    parser.add_argument("--log", type=Path, help="log.jsonl of pretrain_procedural.py.")
     parser.add_argument("--data", type=Path, help="Folder with the pairs of evaluate_zero_shot.py.")
     parser.add_argument(
         "--scenes", type=int, default=16, help="Held-out scenes, half of them of types not trained on."

@@ -59,3 +59,13 @@ def test_epochs_need_not_end_with_a_step():
     assert [step for step in range(1, 11) if plan.is_due("epoch", step)] == [3, 5, 8, 10]
     assert [step for step in range(1, 11) if plan.is_due(4, step)] == [4, 8]
     assert not any(plan.is_due(every, step) for every in (0, None) for step in range(1, 11))
+
+
+def test_two_kinds_of_average_are_one_too_many(tmp_path):
+    from accelerate import Accelerator
+
+    from open_dpt.training.setting_up import plan_run
+
+    folder = {"output_dir": str(tmp_path), "resume_from_checkpoint": "latest"}
+    with pytest.raises(ValueError, match="average_last: not together with ema_decay, got 3"):
+        plan_run(flags(max_train_steps=1, ema_decay=0.9, average_last=3, **folder), Accelerator(cpu=True), 10)
