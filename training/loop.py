@@ -80,7 +80,7 @@ class Outcome:
         model: As prepared, with the final weights: averaged if that was asked for.
         step: Optimizer steps done.
         metrics: Of the final weights.
-        facts: For the model card: images seen, skipped steps, unreadable samples, best step, minutes.
+        facts: Images seen, skipped steps, unreadable samples of this process, best step, minutes.
     """
 
     finished: bool
@@ -192,6 +192,7 @@ class _Run:
         self.progress = Progress(plan.max_steps, plan.max_minutes)
         accelerator.register_for_checkpointing(self.progress)
         self.losses: list[float] = []
+        self.first_in_window = 0
         self.window = self.last_checkpoint = time.monotonic()
         self.saved_at: int | None = None
 
@@ -207,6 +208,7 @@ class _Run:
             extra=self.average.load if self.average else lambda folder: None,
             say=self.accelerator.print,
         )
+        self.first_in_window = self.progress.step
         self.accelerator.step = 0  # counts micro-batches; a checkpoint lies between steps
         if found:
             self.saved_at = self.progress.step if found.parent == self.folder else None
@@ -279,13 +281,14 @@ class _Run:
         bar.update()
         if progress.step % settings.logging_steps == 0 and self.losses:
             seconds, self.window = time.monotonic() - self.window, time.monotonic()
+            steps, self.first_in_window = progress.step - self.first_in_window, progress.step
             values = {
                 "loss": sum(self.losses) / len(self.losses),
                 "learning_rate": factor * self.peaks[-1],
                 "encoder_learning_rate": factor * self.peaks[0],
                 "gradient_norm": result.gradient_norm,
                 "epoch": progress.step / self.plan.steps_per_epoch,
-                "images_per_second": settings.logging_steps * self.plan.total_batch / seconds,
+                "images_per_second": steps * self.plan.total_batch / seconds,
                 "peak_memory_gib": peak_gib(self.accelerator.device),
                 "minutes": progress.minutes,
             }
@@ -326,7 +329,7 @@ class _Run:
         # The main process decides: sums in another order may differ in the last bit.
         (value,) = as_main_process_sees(metrics[key], device=self.accelerator.device)
         is_better = progress.best_value is None or sign * value > sign * progress.best_value
-        if is_better:
+        if is_better and value == value:  # nan is no result
             progress.best_value, progress.best_step = value, progress.step
             if self.save_model:
                 try:

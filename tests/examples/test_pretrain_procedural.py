@@ -101,17 +101,9 @@ def test_live_rendering_needs_no_cache(script, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_end_where_one_with_twice_the_batch_does(script, cache, tmp_path):
-    def run(name, processes, batch, *length):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        batch = ["--per_device_train_batch_size", str(batch)]
-        items = [*arguments(cache, tmp_path / name, *length), *batch]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        subprocess.run([*command, str(SCRIPT), *items], check=True, timeout=300, env=environment, capture_output=True)
-        return load_file(tmp_path / name / "model.safetensors")
-
-    one, two = run("one", 1, 4, "--max_train_steps", 3), run("two", 2, 2, "--max_train_steps", 3)
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=1e-4, rtol=1e-3)
-    # By the clock, and with a second learning to stop from the first.
-    run("timed", 2, 2, "--max_minutes", 0.05)
+def test_two_processes_stop_together_by_the_clock_of_one(cache, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(SCRIPT)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    words = arguments(cache, tmp_path, "--max_minutes", 0.03)
+    subprocess.run([*command, *words], check=True, timeout=300, env=environment, capture_output=True)
+    assert (tmp_path / "model.safetensors").is_file()

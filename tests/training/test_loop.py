@@ -194,7 +194,7 @@ def test_one_step_with_a_bad_gradient_but_a_fine_loss_is_skipped_too():
 
 
 def test_the_best_is_kept_apart_from_the_last(tmp_path):
-    scores = {1: 0.5, 2: 0.9, 3: 0.7, 4: 0.9, 5: 0.8, 6: 0.1}
+    scores = {1: float("nan"), 2: 0.9, 3: 0.7, 4: 0.9, 5: 0.8, 6: 0.1}
     saved = []
 
     def save(model, folder, step, metrics):
@@ -202,13 +202,13 @@ def test_the_best_is_kept_apart_from_the_last(tmp_path):
 
     options = start(tmp_path, eval_steps=1, metric_for_best="score")
     outcome = fit(**options, evaluate=lambda model, step: {"score": scores[step]}, save_model=save)
-    assert saved == [("best", 1, 0.5), ("best", 2, 0.9)]  # an equal one later is no better
+    assert saved == [("best", 2, 0.9)]  # nan is no result, and an equal one later is no better
     assert outcome.metrics == {"score": 0.1}
     assert (outcome.facts["best_step"], outcome.facts["best_value"]) == (2, 0.9)
     saved.clear()
     options = start(tmp_path / "lowest", eval_steps=1, metric_for_best="-score")
     fit(**options, evaluate=lambda model, step: {"score": scores[step]}, save_model=save)
-    assert [step for _, step, _ in saved] == [1, 6]
+    assert [step for _, step, _ in saved] == [2, 3, 6]
 
 
 def test_the_best_metric_survives_a_resume(tmp_path):
