@@ -18,13 +18,12 @@ from open_dpt.training import arguments as flags
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
-from open_dpt.training.setting_up import make_accelerator, make_optimizer, name_of_start, plan_run
-from open_dpt.training.setting_up import trackers as trackers_of
+from open_dpt.training.setting_up import make_accelerator, make_optimizer, name_of_start, plan_run, tracker_names
 from open_dpt.training.starting import start_model, start_processor
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.script_parser(__doc__)
     flags.add_model_arguments(parser)
     data = parser.add_argument_group("data")
     data.add_argument("--cache_dir", help="Folder written by open_dpt.data.procedural.cache; rendered live if absent.")
@@ -88,7 +87,7 @@ def train(args: argparse.Namespace) -> int:
         plan,
         Settings.from_args(args),
         count=images_with_depth,
-        run_log=RunLog(accelerator, args.output_dir, trackers_of(args)),
+        run_log=RunLog(accelerator, args.output_dir, tracker_names(args)),
         evaluate=(lambda model, step: held_out.score(accelerator.unwrap_model(model))) if args.eval_scenes else None,
         save_model=writer,
         before_step=lambda fraction: now.update(size=size_at(sizes, fraction)),

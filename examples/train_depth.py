@@ -23,15 +23,22 @@ from open_dpt.training.data_flags import training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.metric_alignment import align_to_metric, make_metric
-from open_dpt.training.panels import depth_panel
+from open_dpt.training.panels import SpreadPanels, depth_panel
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
-from open_dpt.training.setting_up import loader_options, make_accelerator, make_optimizer, name_of_start, plan_run
-from open_dpt.training.setting_up import trackers as trackers_of
-from open_dpt.training.starting import start_model, start_processor
+from open_dpt.training.setting_up import (
+    loader_options,
+    make_accelerator,
+    make_optimizer,
+    name_of_start,
+    plan_run,
+    samples_to_evaluate,
+    tracker_names,
+)
+from open_dpt.training.starting import start_model, start_processor, training_size
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.script_parser(__doc__)
     flags.add_model_arguments(parser)
     depth = parser.add_argument_group("depth")
     depth.add_argument(
@@ -107,9 +114,8 @@ def train(args: argparse.Namespace) -> int:
     if args.align_first:
         align(args, accelerator, model, processor, train_sets)
     is_metric = model.config.depth_estimation_type == "metric"
-    size = flags.image_size(args) or (processor.size["height"], processor.size["width"])
     transform = TrainTransform(
-        size,
+        training_size(args, model, processor),
         targets=args.targets or ("depth" if is_metric else "disparity"),
         min_depth=args.min_depth,
         max_depth=args.max_depth,
@@ -122,15 +128,10 @@ def train(args: argparse.Namespace) -> int:
     if args.dry_run:
         dry_run(args, accelerator, model, optimizer, loader, plan, count=images_with_depth)
         return 0
-    log = RunLog(accelerator, args.output_dir, trackers_of(args))
+    log = RunLog(accelerator, args.output_dir, tracker_names(args))
 
     def evaluate(model, step: int) -> dict[str, float]:
-        pictures = {}
-
-        def draw(index, image, prediction, truth) -> None:
-            if len(pictures) < args.image_panels:
-                pictures[f"validation_{len(pictures)}"] = depth_panel(image, prediction, truth)
-
+        panels = SpreadPanels(depth_panel, args.image_panels, samples_to_evaluate(args, accelerator, val_rows))
         scores = validate_depth(
             model,
             processor,
@@ -142,9 +143,9 @@ def train(args: argparse.Namespace) -> int:
             crop=args.eval_crop,
             limit=args.max_eval_samples,
             on_unreadable=args.on_unreadable,
-            on_sample=draw,
+            on_sample=panels,
         )
-        log.images(step, pictures)
+        log.images(step, panels.pictures)
         return scores
 
     writer = ModelWriter(accelerator, processor, args.save_dtype)

@@ -11,6 +11,7 @@ it continues. `accelerate launch` runs it on several devices; `--dry_run` shows 
 
 import argparse
 import sys
+from functools import partial
 
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
@@ -20,15 +21,22 @@ from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import label_names, training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
-from open_dpt.training.panels import segmentation_panel
+from open_dpt.training.panels import SpreadPanels, segmentation_panel
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
-from open_dpt.training.setting_up import loader_options, make_accelerator, make_optimizer, name_of_start, plan_run
-from open_dpt.training.setting_up import trackers as trackers_of
-from open_dpt.training.starting import start_model, start_processor
+from open_dpt.training.setting_up import (
+    loader_options,
+    make_accelerator,
+    make_optimizer,
+    name_of_start,
+    plan_run,
+    samples_to_evaluate,
+    tracker_names,
+)
+from open_dpt.training.starting import start_model, start_processor, training_size
 
 
 def parse_args(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.script_parser(__doc__)
     flags.add_model_arguments(parser)
     heads = parser.add_argument_group("segmentation")
     heads.add_argument("--num_labels", type=int, help="Classes; those that the data set names if absent.")
@@ -74,7 +82,7 @@ def train(args: argparse.Namespace) -> int:
     model = start_model(args, "segmentation", **config_values(args))
     processor = start_processor(args, model)
     transform = TrainTransform(
-        flags.image_size(args) or (processor.size["height"], processor.size["width"]),
+        training_size(args, model, processor),
         targets="label",
         image_mean=processor.image_mean,
         image_std=processor.image_std,
@@ -85,17 +93,11 @@ def train(args: argparse.Namespace) -> int:
     if args.dry_run:
         dry_run(args, accelerator, model, optimizer, loader, plan, count=labelled_pixels)
         return 0
-    log = RunLog(accelerator, args.output_dir, trackers_of(args))
-    num_labels = model.config.num_labels
+    log = RunLog(accelerator, args.output_dir, tracker_names(args))
+    draw = partial(segmentation_panel, num_labels=model.config.num_labels)
 
     def evaluate(model, step: int) -> dict[str, float]:
-        pictures = {}
-
-        def draw(index, image, prediction, truth) -> None:
-            if len(pictures) < args.image_panels:
-                name = f"validation_{len(pictures)}"
-                pictures[name] = segmentation_panel(image, prediction, truth, num_labels=num_labels)
-
+        panels = SpreadPanels(draw, args.image_panels, samples_to_evaluate(args, accelerator, val_rows))
         scores = validate_segmentation(
             model,
             processor,
@@ -105,9 +107,9 @@ def train(args: argparse.Namespace) -> int:
             limit=args.max_eval_samples,
             on_unreadable=args.on_unreadable,
             per_class=args.per_class,
-            on_sample=draw,
+            on_sample=panels,
         )
-        log.images(step, pictures)
+        log.images(step, panels.pictures)
         return scores
 
     writer = ModelWriter(accelerator, processor, args.save_dtype)
@@ -134,7 +136,7 @@ def train(args: argparse.Namespace) -> int:
             base_model=name_of_start(args),
             license=args.licence,
             evaluated_on=val_name,
-            output=f"It knows {num_labels} classes.",
+            output=f"It knows {model.config.num_labels} classes.",
         )
     accelerator.end_training()
     return 0

@@ -38,7 +38,7 @@ class AlignmentJournal:
         )
         if changed:
             raise ValueError(
-                f"{self.folder}: holds results made with another {', '.join(changed)}. Delete it to start anew, or "
+                f"{self.folder}: holds results of a run with other {', '.join(changed)}. Delete it to start anew, or "
                 "choose another output."
             )
         self.folder.mkdir(parents=True, exist_ok=True)

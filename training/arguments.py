@@ -28,6 +28,12 @@ def strength_or_name(text: str) -> float | str:
         return text
 
 
+def script_parser(description: str) -> argparse.ArgumentParser:
+    """A parser that shows its description as it is written, and takes no flag by its first letters."""
+    shown_as_written = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=shown_as_written, allow_abbrev=False)
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the model comes from, and how it computes."""
     group = parser.add_argument_group("model: --model_name_or_path, --encoder_name_or_path or --preset")

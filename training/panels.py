@@ -1,5 +1,6 @@
 """Pictures that show how training goes: the photo, the truth and the prediction side by side."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,27 @@ def segmentation_panel(
     colours[:num_labels] = palette(num_labels)
     colours[ignore_index] = 0
     return _side_by_side(image, [colours[_array(labels).astype(np.int64)] for labels in (truth, prediction)], height)
+
+
+class SpreadPanels:
+    """Draws a few of the samples that an evaluation goes through, evenly spread; to be passed as `on_sample`.
+
+    Args:
+        draw: (image, prediction, truth) -> uint8 (H, W, 3).
+        wanted: Number of pictures.
+        total: Samples that this process will see.
+    """
+
+    def __init__(self, draw: Callable[[Any, Any, Any], np.ndarray], wanted: int, total: int):
+        self._draw, self._wanted = draw, wanted
+        self._every = max(1, total // max(1, wanted))
+        self._seen = 0
+        self.pictures: dict[str, np.ndarray] = {}
+
+    def __call__(self, index: int, image: Any, prediction: Any, truth: Any) -> None:
+        if self._seen % self._every == 0 and len(self.pictures) < self._wanted:
+            self.pictures[f"validation_{len(self.pictures)}"] = self._draw(image, prediction, truth)
+        self._seen += 1
 
 
 def _side_by_side(image: Any, maps: list[np.ndarray], height: int) -> np.ndarray:

@@ -74,7 +74,12 @@ def make_optimizer(args: argparse.Namespace, model: nn.Module) -> torch.optim.Op
     return build_optimizer(groups, args.optimizer, betas=betas, momentum=args.momentum)
 
 
-def trackers(args: argparse.Namespace) -> list[str] | None:
+def samples_to_evaluate(args: argparse.Namespace, accelerator: Accelerator, rows: Any) -> int:
+    """Of the validation set, on this process."""
+    return min(len(rows), args.max_eval_samples or len(rows)) // accelerator.num_processes
+
+
+def tracker_names(args: argparse.Namespace) -> list[str] | None:
     """What --report_to and --with_tracking mean for `RunLog`."""
     return args.report_to if args.with_tracking else ["none"]
 

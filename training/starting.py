@@ -81,6 +81,22 @@ def start_processor(args: argparse.Namespace, model: DPTDensePredictor) -> DPTIm
     return processor
 
 
+def training_size(args: argparse.Namespace, model: DPTDensePredictor, processor: DPTImageProcessor) -> tuple[int, int]:
+    """(height, width) of the training crops: --image_size, or the processor's.
+
+    Raises:
+        ValueError: the model cannot take this size.
+    """
+    size, divisor = image_size(args) or (processor.size["height"], processor.size["width"]), model.config.size_divisor
+    if any(side % divisor for side in size):
+        fitting = " ".join(str(max(divisor, round(side / divisor) * divisor)) for side in size)
+        raise ValueError(
+            f"image_size: both sides must be multiples of {divisor} for this model, got {size[0]} x {size[1]}. "
+            f"Pass --image_size {fitting}."
+        )
+    return size
+
+
 def _location(args: argparse.Namespace) -> str:
     name = args.model_name_or_path
     return str(bundled_model_path()) if name == "bundled" else name

@@ -138,7 +138,7 @@ def test_a_dry_run_tells_and_writes_nothing(run, tmp_path, capsys):
         (["--preset", "dpt-huge"], "preset: unknown name 'dpt-huge'"),
         (["--loss", "l2"], "depth_loss: must be"),
         (["--image_size", "1", "2", "3"], "image_size: must be one positive number or height and width"),
-        (["--image_size", "30"], "30"),
+        (["--image_size", "30"], "image_size: must be a multiple of patch_size=16, got [30, 30]"),
         (["--max_train_steps", "0"], "length of training: must be positive"),
         (["--total_train_batch_size", "3"], "per_device_train_batch_size: 3 images a step are asked for"),
         (["--report_to", "tensorbord"], "report_to: must be some of"),

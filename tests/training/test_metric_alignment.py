@@ -130,7 +130,7 @@ def test_a_stopped_run_continues_where_it_was(model, processor, scenes, tmp_path
 
 def test_results_of_another_run_are_not_mixed_in(model, processor, scenes, tmp_path):
     align_to_metric(model, processor, scenes, journal=tmp_path / "journal", limit=1)
-    with pytest.raises(ValueError, match=r"journal: holds results made with another limit, max_depth\. Delete"):
+    with pytest.raises(ValueError, match=r"journal: holds results of a run with other limit, max_depth\. Delete"):
         align_to_metric(model, processor, scenes, journal=tmp_path / "journal", max_depth=5)
 
 

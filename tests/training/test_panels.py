@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import torch
 
 from open_dpt.processing.colormaps import palette
-from open_dpt.training.panels import depth_panel, segmentation_panel
+from open_dpt.training.panels import SpreadPanels, depth_panel, segmentation_panel
 
 
 def tiles(panel, count=3, gap=4):
@@ -51,3 +52,20 @@ def test_labels_keep_their_colours():
     assert (expected[::2, ::2] == np.stack([colours[[0, 1]], np.stack([colours[2], [0, 0, 0]])])).all()
     assert (found[::2, ::2] == np.stack([colours[[0, 0]], colours[[2, 1]]])).all()
     assert photo.shape == (4, 4, 3)
+
+
+def test_pictures_are_spread_over_an_evaluation():
+    drawn = []
+    panels = SpreadPanels(lambda *maps: drawn.append(maps[0]), wanted=3, total=10)
+    for index in range(10):
+        panels(index, index, None, None)
+    assert drawn == [0, 3, 6]
+    assert list(panels.pictures) == ["validation_0", "validation_1", "validation_2"]
+
+
+@pytest.mark.parametrize(("wanted", "total", "expected"), [(0, 10, 0), (4, 2, 2)])
+def test_no_more_pictures_than_wanted_or_there(wanted, total, expected):
+    panels = SpreadPanels(lambda *maps: None, wanted, total)
+    for index in range(total):
+        panels(index, None, None, None)
+    assert len(panels.pictures) == expected
