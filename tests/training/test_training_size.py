@@ -14,5 +14,5 @@ def test_the_processors_size_stands_in():
 
 
 def test_a_size_that_the_model_cannot_take_is_told_before_training():
-    with pytest.raises(ValueError, match="multiples of 16 for this model, got 100 x 7. Pass --image_size 96 16"):
+    with pytest.raises(ValueError, match=r"multiples of 16 for this model, got 100 x 7\. Pass --image_size 96 16"):
         training_size(SimpleNamespace(image_size=[100, 7]), MODEL, PROCESSOR)
