@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from open_dpt.data.batches import generator_at
@@ -96,13 +96,15 @@ def test_camera_points_project_to_the_pixels_that_show_them(options):
 
 
 @settings(max_examples=60, deadline=None)
+@example({"size": (1, 2), "seed": 3, "rescale": (1.0, 1.0), "rescale_to": "cover", "rotation": 90.0, "flip": 0.0})
 @given(any_options)
 def test_image_and_maps_stay_on_the_same_pixels(options):
     result = apply(numbered(), **options)
     valid = result["valid_mask"]
     x, y = place(result["labels"][valid])
     image = (result["pixel_values"][:2, :, :][:, valid] + 1) / 2 * 255 / 4
-    shrink = 1 / torch.linalg.det(result["intrinsics"] @ torch.linalg.inv(CAMERA)).abs().sqrt().item()
+    # Of the axis that shrinks most: at a few pixels, rounding to whole ones changes the aspect ratio.
+    shrink = 1 / torch.linalg.svdvals((result["intrinsics"] @ torch.linalg.inv(CAMERA))[:2, :2]).min().item()
     # Half a pixel for the nearest one, a quarter for whole brightness levels, and at the border of a shrunk image the
     # mean of what is left of the filter's window.
     tolerance = 0.5 + 0.26 + 0.5 * max(1, shrink)
