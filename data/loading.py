@@ -14,6 +14,8 @@ from .samples import raw_rows, read_sample
 
 UNREADABLE_POLICIES = ("skip", "stop")
 
+# Workers that give nothing for so long never will; torch alone would wait for ever.
+_PATIENCE_SECONDS = 600
 _MOST_TRIES = 200  # samples drawn in place of one before all are taken for unreadable
 
 
@@ -85,7 +87,8 @@ class TrainingLoader:
             message for each sample that was replaced.
 
         Raises:
-            SampleError: a sample cannot be read and may not be skipped; the message names its file.
+            SampleError: a sample cannot be read and may not be skipped (the message names its file), or workers give
+                nothing for ten minutes.
             ValueError: the transform refuses a sample.
         """
         plan = self._plan
@@ -98,9 +101,10 @@ class TrainingLoader:
             collate_fn=_as_arrays if on_device else _collate,
             pin_memory=torch.cuda.is_available() and not on_device,
             prefetch_factor=4 if self._workers else None,
+            timeout=_PATIENCE_SECONDS if self._workers else 0,
             generator=Generator().manual_seed(plan.seed % 2**64),  # for the workers' own seeds, else a global one
         )
-        for loaded in loader:
+        for loaded in _patiently(loader):
             batch = self._finish(loaded) if on_device else loaded
             if isinstance(batch, Exception):
                 raise batch
@@ -122,6 +126,18 @@ class TrainingLoader:
         self.unreadable += [message for message in dict.fromkeys(messages) if message not in self.unreadable]
         if len(self.unreadable) > self._limit:
             raise _too_many(self.unreadable, self._limit)
+
+
+def _patiently(loader: DataLoader) -> Iterator:
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "timed out" not in str(error):
+            raise
+        raise SampleError(
+            f"data: {loader.num_workers} workers gave no batch within {_PATIENCE_SECONDS} s. A stalled disk or a full "
+            "shared memory (/dev/shm) does that; try fewer workers, or 0."
+        ) from error
 
 
 class _Samples(torch.utils.data.Dataset):

@@ -1,5 +1,6 @@
 import pickle
 import random
+import time
 from itertools import islice
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from open_dpt.data import SampleError, make_rows, read_sample
+from open_dpt.data import SampleError, loading, make_rows, read_sample
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
 
@@ -211,6 +212,12 @@ def test_each_unreadable_image_counts_once_and_only_so_many_are_skipped(damaged_
 def test_data_of_which_nothing_can_be_read_ends_soon(damaged_rows, limit):
     with pytest.raises(SampleError, match=r"\.png: .* (2 samples cannot be read|no readable sample)"):
         take(damaged_rows.select([2, 3]), 1, transform=LABELS, max_unreadable=limit if limit > 2 else 1)
+
+
+def test_workers_that_are_stuck_are_told(rows, monkeypatch):
+    monkeypatch.setattr(loading, "_PATIENCE_SECONDS", 1)
+    with pytest.raises(SampleError, match=r"1 workers gave no batch within 1 s\. .* try fewer workers"):
+        take(rows, 1, num_workers=1, read=lambda row: time.sleep(30))
 
 
 @pytest.mark.parametrize("options", [{}, {"num_workers": 1}, {"num_workers": 1, "device": "cpu"}])
