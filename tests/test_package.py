@@ -57,6 +57,7 @@ def test_the_wheel_holds_the_bundled_files(built):
     names = zipfile.ZipFile(built[0]).namelist()
     files = [path for path in (ROOT / "assets").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
     files += (ROOT / "data" / "splits").iterdir()
+    files += (ROOT / "evaluation").rglob("*.yaml")
     assert {".jpg", ".txt"} <= {path.suffix for path in files}
     assert {f"open_dpt/{path.relative_to(ROOT)}" for path in files} <= set(names)
     assert built[0].stat().st_size < 20e6
@@ -94,7 +95,7 @@ def test_the_core_requirements_are_those_announced():
     requirements = [Requirement(text) for text in importlib.metadata.requires("open-dpt")]
     core = {requirement.name for requirement in requirements if requirement.marker is None}
     announced = {"transformers", "torch", "huggingface-hub", "safetensors", "datasets", "accelerate", "evaluate"}
-    assert core == announced | {"numpy", "pillow", "tqdm"}
+    assert core == announced | {"numpy", "pillow", "pyyaml", "tqdm"}
 
 
 def test_constraints_pin_every_requirement_within_its_bounds():

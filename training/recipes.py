@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 _SECRETS = ("hub_token",)
 
 
@@ -89,8 +91,6 @@ def recipe_words(parser: argparse.ArgumentParser, path: str | Path) -> list[str]
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    import yaml
-
     resolved = path.resolve()
     if resolved in seen:
         chain = " -> ".join(file.name for file in (*seen, resolved))
