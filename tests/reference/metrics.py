@@ -19,8 +19,12 @@ def depth_scores(prediction, truth, min_depth, max_depth):
         "sq_rel": sum((p - g) ** 2 / g for p, g in pairs) / count,
         "rmse": math.sqrt(sum((p - g) ** 2 for p, g in pairs) / count),
         "rmse_log": math.sqrt(sum(e**2 for e in logs) / count),
+        "log_bias": sum(logs) / count,
         "log10": sum(abs(math.log10(p) - math.log10(g)) for p, g in pairs) / count,
         "silog": 100 * math.sqrt(sum(e**2 for e in logs) / count - (sum(logs) / count) ** 2),
+        "irmse": math.sqrt(sum((1000 / p - 1000 / g) ** 2 for p, g in pairs) / count),
+        "abs_error_rel": 100 * sum(abs(p / g - 1) for p, g in pairs) / count,
+        "sq_error_rel": 100 * sum((p / g - 1) ** 2 for p, g in pairs) / count,
     }
     return scores | {f"delta{k}": sum(r < 1.25**k for r in ratios) / count for k in (1, 2, 3)}
 
