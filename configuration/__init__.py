@@ -3,14 +3,8 @@
 Presets are plain data and importable without transformers; `DPTConfig` is imported when first touched.
 """
 
+from .._lazy import lazy_names
 from .presets import PRESETS
 
-__all__ = ["PRESETS", "DPTConfig"]
-
-
-def __getattr__(name: str):
-    if name != "DPTConfig":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .configuration_dpt import DPTConfig
-
-    return DPTConfig
+__getattr__, _, _lazy = lazy_names(__name__, {"DPTConfig": ".configuration_dpt"})
+__all__ = ["PRESETS", *_lazy]

@@ -3,28 +3,18 @@
 Names are imported when they are first touched: a table of names must not cost the loading of torch and datasets.
 """
 
-from importlib import import_module
+from .._lazy import lazy_names
 
-_HOME = {
-    "DATASETS": ".registry",
-    "DataLayoutError": ".layout",
-    "SampleError": ".readers",
-    "class_names": ".registry",
-    "load_data": ".registry",
-    "make_rows": ".samples",
-    "raw_rows": ".samples",
-    "read_sample": ".samples",
-}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOME[name], __name__), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "DATASETS": ".registry",
+        "DataLayoutError": ".layout",
+        "SampleError": ".readers",
+        "class_names": ".registry",
+        "load_data": ".registry",
+        "make_rows": ".samples",
+        "raw_rows": ".samples",
+        "read_sample": ".samples",
+    },
+)
