@@ -18,6 +18,7 @@ def lazy_names(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
     Returns:
         `__getattr__` (PEP 562), `__dir__` and `__all__` of the package.
     """
+    names = sorted(homes)
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
@@ -27,6 +28,6 @@ def lazy_names(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any
         return value
 
     def __dir__() -> list[str]:
-        return sorted(homes)
+        return sorted(names)  # with what the package adds to __all__
 
-    return __getattr__, __dir__, sorted(homes)
+    return __getattr__, __dir__, names
