@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "DepthPrediction": ".post_processing",
         "SegmentationPrediction": ".post_processing",
         "FailedImage": ".predictor",
-    "MultiScale": ".multi_scale",
+        "MultiScale": ".multi_scale",
         "predict_depth": ".predictor",
         "predict_segmentation": ".predictor",
         "palette": ".colormaps",

@@ -1,6 +1,6 @@
 """Network outputs at the original image size, and what a prediction means: kind, unit, which pixels are usable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,31 @@ def label_maps_at(
     results = []
     for scores, size in zip(logits, _sizes(target_sizes, len(logits)), strict=True):
         scores = unpad(scores, size) if unpad and size else scores
-        best = labels = None
-        for start in range(0, scores.shape[0], CLASS_CHUNK):
-            chunk = resize_prediction(scores[None, start : start + CLASS_CHUNK], size, mode=mode)[0]
-            top, index = chunk.max(dim=0)
-            if best is None:
-                best, labels = top, index
-            else:
-                better = top > best
-                best, labels = torch.where(better, top, best), torch.where(better, index + start, labels)
-        results.append(labels)
+        chunks = (scores[None, start : start + CLASS_CHUNK] for start in range(0, scores.shape[0], CLASS_CHUNK))
+        results.append(strongest_class(resize_prediction(chunk, size, mode=mode)[0] for chunk in chunks))
     return results
+
+
+def strongest_class(chunks: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Id of the largest score at every pixel, the lower id of equal ones.
+
+    Args:
+        chunks: Scores (k, H, W) of a few classes at a time, in the order of the ids: all together may not fit.
+
+    Returns:
+        int64 (H, W).
+    """
+    best = labels = None
+    start = 0
+    for chunk in chunks:
+        top, index = chunk.max(dim=0)
+        if best is None:
+            best, labels = top, index
+        else:
+            better = top > best
+            best, labels = torch.where(better, top, best), torch.where(better, index + start, labels)
+        start += len(chunk)
+    return labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,18 @@
 """Images in, predictions out: a stream that reads ahead a little, batches equal sizes, and keeps the order."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from .image_io import image_tensor
+from .image_io import ImageError, image_tensor
 from .image_processing_dpt import DPTImageProcessor, group_by_shape
+from .mirror import mirror_mean
+from .multi_scale import MultiScale, segment_image
 from .post_processing import DepthPrediction, SegmentationPrediction
 
 # Batches of input that are read ahead to find images of equal size; prepared inputs are kept, not photos.
@@ -31,6 +34,7 @@ def predict_depth(
     *,
     batch_size: int = 1,
     mode: str = "bicubic",
+    flip: bool = False,
     errors: str = "raise",
 ) -> Iterator[DepthPrediction | FailedImage]:
     """Predict depth for a stream of images of any sizes.
@@ -42,6 +46,7 @@ def predict_depth(
             as in `image_io.load_image`.
         batch_size: Images of equal input size that run together.
         mode: Resizing to the original size, "bicubic" (the authors) or "bilinear".
+        flip: Average with the prediction of the mirrored image; takes twice the time.
         errors: "raise" stops at the first unreadable image; "yield" puts a `FailedImage` in its place.
 
     Yields:
@@ -58,7 +63,7 @@ def predict_depth(
         results = processor.post_process_depth_estimation(outputs, sizes, mode=mode)
         return [DepthPrediction(result["predicted_depth"], **meaning) for result in results]
 
-    return _predict(model, processor, images, batch_size, errors, finish)
+    return _predict(model, processor, images, batch_size, flip, errors, finish)
 
 
 def predict_segmentation(
@@ -68,30 +73,68 @@ def predict_segmentation(
     *,
     batch_size: int = 1,
     mode: str = "bicubic",
+    flip: bool = False,
+    strategy: MultiScale | None = None,
     errors: str = "raise",
 ) -> Iterator[SegmentationPrediction | FailedImage]:
     """Predict class ids for a stream of images; arguments and order as in `predict_depth`.
+
+    Args:
+        flip: Average the logits with those of the mirrored image; with a strategy, as its own `flip`.
+        strategy: Several sizes and sliding windows instead of one input of the processor's size. Images then go one by
+            one, `batch_size` is the number of windows that run together, and `mode` has no part in it.
 
     Yields:
         One SegmentationPrediction per image, at the image's size.
     """
     id2label = getattr(model.config, "id2label", None)
+    if strategy is not None:
+        strategy = replace(strategy, flip=strategy.flip or flip)
+
+        def segment(image) -> SegmentationPrediction:
+            return SegmentationPrediction(
+                segment_image(model, processor, image, strategy, batch_size=batch_size), id2label
+            )
+
+        _check_options(batch_size, errors)
+        return _one_by_one(model, _as_stream(images), errors, segment)
 
     def finish(outputs, sizes) -> list[SegmentationPrediction]:
         maps = processor.post_process_semantic_segmentation(outputs, sizes, mode=mode)
         return [SegmentationPrediction(labels, id2label) for labels in maps]
 
-    return _predict(model, processor, images, batch_size, errors, finish)
+    return _predict(model, processor, images, batch_size, flip, errors, finish)
 
 
-def _predict(model, processor, images, batch_size: int, errors: str, finish: Callable) -> Iterator:
+def _one_by_one(model, images: Iterator, errors: str, predict: Callable) -> Iterator:
+    was_training = model.training
+    model.eval()
+    try:
+        for source in images:
+            try:
+                result = predict(source)
+            except (OSError, ImageError, TypeError) as error:  # of the image, not of model or strategy
+                if errors == "raise":
+                    raise
+                result = FailedImage(source, error)
+            yield result
+    finally:
+        model.train(was_training)
+
+
+def _check_options(batch_size: int, errors: str) -> None:
     if errors not in ("raise", "yield"):
         raise ValueError(f"errors: must be 'raise' or 'yield', got {errors!r}.")
     group_by_shape([], batch_size)  # checks batch_size before the stream starts
-    return _stream(model, processor, _as_stream(images), batch_size, errors, finish)
 
 
-def _stream(model, processor, images: Iterator, batch_size: int, errors: str, finish: Callable) -> Iterator:
+def _predict(model, processor, images, batch_size: int, flip: bool, errors: str, finish: Callable) -> Iterator:
+    _check_options(batch_size, errors)
+    run = partial(mirror_mean, model) if flip else model
+    return _stream(model, run, processor, _as_stream(images), batch_size, errors, finish)
+
+
+def _stream(model, run, processor, images: Iterator, batch_size: int, errors: str, finish: Callable) -> Iterator:
     # With single images there is nothing to group, so each result comes at once.
     window = batch_size * WINDOW_BATCHES if batch_size > 1 else 1
     was_training = model.training
@@ -104,7 +147,7 @@ def _stream(model, processor, images: Iterator, batch_size: int, errors: str, fi
                 indices = [ready[i] for i in group]
                 inputs = torch.stack([results[i][0] for i in indices])
                 with torch.inference_mode():
-                    outputs = model(pixel_values=inputs.to(_device(model), _dtype(model)))
+                    outputs = run(pixel_values=inputs.to(_device(model), _dtype(model)))
                     finished = finish(outputs, [results[i][1] for i in indices])
                 for index, result in zip(indices, finished, strict=True):
                     results[index] = result

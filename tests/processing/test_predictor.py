@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from open_dpt import DPTImageProcessor
-from open_dpt.processing import FailedImage, ImageError, predict_depth, predict_segmentation
+from open_dpt.processing import FailedImage, ImageError, MultiScale, predict_depth, predict_segmentation
 from open_dpt.processing.predictor import WINDOW_BATCHES
 
 
@@ -117,3 +117,73 @@ def test_wrong_options_fail_at_the_call():
         predict_depth(Stub(), PROCESSOR, [], errors="ignore")
     with pytest.raises(ValueError, match=r"batch_size: .* got 0"):
         predict_depth(Stub(), PROCESSOR, [], batch_size=0)
+
+
+class LeftBright(Stub):
+    """Adds 1 to the first column, wherever the image comes from."""
+
+    def forward(self, pixel_values):
+        pixel_values = pixel_values.clone()
+        pixel_values[..., 0] += 1
+        return super().forward(pixel_values)
+
+
+def test_flip_averages_with_the_mirrored_prediction():
+    plain, flipped = (next(predict_depth(LeftBright(), PROCESSOR, pictures()[1], flip=flip)) for flip in (False, True))
+    difference = flipped.values - plain.values
+    assert difference[15, 0] < -0.4 and difference[15, -1] > 0.4
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, 16:, 1] = 100
+    (labels,) = predict_segmentation(Stub(), PROCESSOR, image, flip=True)
+    assert (labels.labels[:, :15] == 0).all() and (labels.labels[:, 17:] == 1).all()
+
+
+STRATEGY = MultiScale((0.5, 1.0), base_size=60, window=32)
+
+
+def test_a_strategy_takes_the_place_of_the_processors_size():
+    picture = np.zeros((50, 90, 3), np.uint8)
+    picture[:, :30, 0], picture[:, 30:60, 1], picture[:, 60:, 2] = 255, 255, 255
+    model = Stub(torch.bfloat16, id2label={0: "r", 1: "g", 2: "b"})
+    results = list(
+        predict_segmentation(model, PROCESSOR, [picture, picture[:, ::-1]], strategy=STRATEGY, batch_size=2)
+    )
+    assert results[0].id2label[2] == "b" and model.training
+    straight, mirrored = (result.labels for result in results)
+    assert straight.shape == (50, 90) and np.array_equal(straight[:, ::-1], mirrored)
+    assert [set(straight[:, columns].flat) for columns in (slice(25), slice(34, 56), slice(65, 90))] == [{0}, {1}, {2}]
+    # Sizes 17 x 30 and 33 x 60: one window, then 2 x 3 in three batches; for both pictures.
+    assert model.batches == ([(1, 3, 32, 32)] + [(2, 3, 32, 32)] * 3) * 2
+
+
+def test_a_strategy_normalises_as_the_processor_does_and_pads_with_black():
+    seen = []
+
+    class Recorder(Stub):
+        def forward(self, pixel_values):
+            seen.append(pixel_values)
+            return super().forward(pixel_values)
+
+    processor = DPTImageProcessor(size=32, image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.25, 0.2])
+    picture = np.full((20, 32, 3), 255, np.uint8)
+    list(predict_segmentation(Recorder(), processor, picture, strategy=MultiScale((1.0,), base_size=32, window=32)))
+    expected = processor(picture, do_resize=False)["pixel_values"][0]
+    torch.testing.assert_close(seen[0][0, :, :20], expected)
+    black = processor(np.zeros((12, 32, 3), np.uint8), do_resize=False)["pixel_values"][0]
+    torch.testing.assert_close(seen[0][0, :, 20:], black)
+
+
+def test_flip_joins_a_strategy():
+    model = Stub()
+    list(predict_segmentation(model, PROCESSOR, pictures()[0], strategy=STRATEGY, flip=True))
+    assert len(model.batches) == 2 * (1 + 3)
+
+
+def test_a_strategy_leaves_unreadable_images_in_their_place(tmp_path):
+    sources = [pictures()[0], tmp_path / "missing.jpg", 7, pictures()[1]]
+    results = list(predict_segmentation(Stub(), PROCESSOR, sources, strategy=STRATEGY, errors="yield"))
+    assert [isinstance(result, FailedImage) for result in results] == [False, True, True, False]
+    with pytest.raises(FileNotFoundError, match=r"missing\.jpg"):
+        list(predict_segmentation(Stub(), PROCESSOR, sources, strategy=STRATEGY))
+    with pytest.raises(ValueError, match=r"batch_size: .* got 0"):
+        predict_segmentation(Stub(), PROCESSOR, [], strategy=STRATEGY, batch_size=0)
