@@ -13,11 +13,15 @@ import torch
 from torch import Tensor
 
 from ..data.predictions import UnreadableRow, predict_rows
-from ..modeling_dpt.alignment import align_least_squares, masked_mean
+from .aligning import affine_disparity
+from .boundary_metrics import BoundaryMetrics
 from .depth_metrics import METRICS, DepthMetrics, crop_mask
 from .segmentation_metrics import SegmentationMetrics
 
 logger = logging.getLogger(__name__)
+
+# What a Trainer fills up maps of different sizes with.
+TRAINER_PADDING = -100
 
 # (index of the row, image uint8 (3, H, W), prediction (H, W), ground truth (H, W)): depth in metres or class ids.
 OnSample = Callable[[int, Tensor, Tensor, Tensor], Any]
@@ -125,70 +129,110 @@ def align_depth(disparity: Tensor, truth: Tensor, usable: Tensor, max_depth: flo
     Returns:
         float64 (H, W). A constant disparity gets its best fit, the mean of 1 / truth.
     """
-    disparity = disparity.double()
-    usable = (usable & disparity.isfinite())[None]
-    target = torch.where(usable, 1 / truth.double()[None], 0.0)
-    scale, shift = align_least_squares(disparity[None], target, usable)
-    if scale == 0:
-        return torch.full_like(disparity, 1 / max(masked_mean(target, usable).item(), 1 / max_depth))
-    return 1 / (scale * disparity + shift).clamp(min=1 / max_depth)
+    return affine_disparity(disparity.double(), truth.double(), usable, max_depth, mean=True)[0]
 
 
 def depth_compute_metrics(
-    depth_estimation_type: str = "metric", *, min_depth: float = 1e-3, max_depth: float = 10.0
-) -> Callable[[Any], dict[str, float]]:
+    depth_estimation_type: str = "metric",
+    *,
+    min_depth: float = 1e-3,
+    max_depth: float = 10.0,
+    averaging: str = "image",
+    boundaries: bool = False,
+) -> Callable[..., dict[str, float]]:
     """`compute_metrics` for a `transformers.Trainer` that trains depth.
+
+    With TrainingArguments(batch_eval_metrics=True) it takes batch by batch, on the device, and memory stays bounded
+    however large the evaluation set is; make a new one after an evaluation that was broken off.
 
     Args:
         depth_estimation_type: The model's (`config.depth_estimation_type`). "relative": labels are disparity, and the
             scores are those after alignment, named "aligned_...".
         min_depth, max_depth: As in `validate_depth`.
+        averaging: As in `DepthMetrics`.
+        boundaries: Also boundary_f1, for dense ground truth with sharp edges.
 
     Returns:
         Function from EvalPrediction, predictions and labels (N, H, W) with labels <= 0 where unknown, to METRICS and
-        images.
+        COUNTS; {} while the Trainer says that batches are to come.
     """
     relative = depth_estimation_type == "relative"
 
-    def compute_metrics(results: Any) -> dict[str, float]:
-        metrics = DepthMetrics(min_depth, max_depth)
-        for prediction, label in zip(_first(results.predictions), _first(results.label_ids), strict=True):
-            prediction, truth = torch.as_tensor(prediction), torch.as_tensor(label)
-            if relative:
-                truth = _truth_in_metres({"disparity": truth, "name": "labels"}, relative)
-                usable = (truth > min_depth) & (truth < max_depth)
-                prediction = align_depth(prediction, truth, usable, max_depth)
-            metrics.update(prediction, truth)
-        scores = metrics.compute()
-        prefix = "aligned_" if relative else ""
-        return {f"{prefix}{name}": scores[name] for name in METRICS} | {"images": scores["images"]}
+    def aligned(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        truth = _truth_in_metres({"disparity": truth, "name": "labels"}, relative)
+        return align_depth(prediction, truth, (truth > min_depth) & (truth < max_depth), max_depth), truth
 
-    return compute_metrics
+    def update(metrics: list, predictions: Tensor, truths: Tensor) -> None:
+        if relative and len(truths):
+            pairs = [aligned(*pair) for pair in zip(predictions, truths, strict=True)]
+            predictions, truths = (torch.stack(maps) for maps in zip(*pairs, strict=True))
+        for metric in metrics:
+            metric.update(predictions, truths)
+
+    def compute(metrics: list) -> dict[str, float]:
+        scores = metrics[0].compute()
+        if boundaries:
+            scores["boundary_f1"] = metrics[1].compute()["boundary_f1"]
+        scored = (*METRICS, "boundary_f1") if relative else ()
+        return {f"aligned_{name}" if name in scored else name: value for name, value in scores.items()}
+
+    def start() -> list:
+        return [DepthMetrics(min_depth, max_depth, averaging), *([BoundaryMetrics()] if boundaries else [])]
+
+    return _ComputeMetrics(start, update, compute)
 
 
-def segmentation_compute_metrics(num_labels: int, ignore_index: int = 255) -> Callable[[Any], dict[str, float]]:
+def segmentation_compute_metrics(
+    num_labels: int, ignore_index: int = 255, id2label: dict[int, str] | None = None
+) -> Callable[..., dict[str, float]]:
     """`compute_metrics` for a `transformers.Trainer` that trains segmentation.
 
     Pass `preprocess_logits_for_metrics` to the Trainer, too: class ids take 150 times less memory than the logits of
-    ADE20K.
+    ADE20K. With TrainingArguments(batch_eval_metrics=True) not even those are kept, see `depth_compute_metrics`.
 
     Args:
         num_labels: Number of classes.
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of pixels that do not count. -100, with which the Trainer pads, does not either.
+        id2label: Names; also iou_NAME of each class that occurs.
 
     Returns:
         Function from EvalPrediction, class ids or logits and labels (N, H, W), to the scores of `SegmentationMetrics`.
     """
 
-    def compute_metrics(results: Any) -> dict[str, float]:
-        metrics = SegmentationMetrics(num_labels, ignore_index)
-        for prediction, label in zip(_first(results.predictions), _first(results.label_ids), strict=True):
-            prediction = torch.as_tensor(prediction)
-            prediction = prediction.argmax(0) if prediction.ndim == 3 else prediction
-            metrics.update(prediction, torch.as_tensor(label))
-        return metrics.compute()
+    def update(metrics: SegmentationMetrics, predictions: Tensor, labels: Tensor) -> None:
+        predictions = predictions.argmax(1) if predictions.ndim == 4 else predictions
+        metrics.update(predictions, torch.where(labels == TRAINER_PADDING, ignore_index, labels))
 
-    return compute_metrics
+    def compute(metrics: SegmentationMetrics) -> dict[str, float]:
+        scores = metrics.compute()
+        if id2label:
+            iou = enumerate(metrics.iou_per_class().tolist())
+            scores |= {f"iou_{id2label[index]}": value for index, value in iou if value == value}
+        return scores
+
+    return _ComputeMetrics(lambda: SegmentationMetrics(num_labels, ignore_index), update, compute)
+
+
+class _ComputeMetrics:
+    """Scores what a Trainer hands over: everything at once, in a list of batches, or batch by batch."""
+
+    def __init__(self, start: Callable[[], Any], update: Callable, compute: Callable[[Any], dict[str, float]]):
+        self._start, self._update, self._compute = start, update, compute
+        self._metrics: Any = None
+
+    def __call__(self, results: Any, compute_result: bool = True) -> dict[str, float]:
+        if self._metrics is None:
+            self._metrics = self._start()
+        # A list holds batches (eval_do_concat_batches=False), a tuple the outputs of one.
+        batches = [(results.predictions, results.label_ids)]
+        if isinstance(results.label_ids, list):
+            batches = zip(results.predictions, results.label_ids, strict=True)
+        for predictions, labels in batches:
+            self._update(self._metrics, torch.as_tensor(_first(predictions)), torch.as_tensor(_first(labels)))
+        if not compute_result:
+            return {}
+        metrics, self._metrics = self._metrics, None
+        return self._compute(metrics)
 
 
 def preprocess_logits_for_metrics(logits: Any, labels: Any) -> Tensor:
@@ -216,13 +260,8 @@ def _truth_in_metres(sample: dict, relative: bool) -> Tensor:
 def _merged(metrics: Any, unreadable: int, accelerator: Any, on_unreadable: str | None) -> dict[str, float]:
     counted = torch.tensor([float(unreadable)], dtype=torch.float64)
     if accelerator is not None and accelerator.num_processes > 1:
-        own, device = metrics.state(), accelerator.device
-        total = accelerator.reduce(own.clone().to(device), "sum")
-        # Emptied first, not `total - own`: that would round differently in each process.
-        metrics.merge(-own)
-        metrics.merge(total)
-        counted = accelerator.reduce(counted.to(device), "sum").cpu()
-    scores = metrics.compute()
+        counted = accelerator.reduce(counted.to(accelerator.device), "sum").cpu()
+    scores = metrics.gather(accelerator).compute()
     return scores | ({"unreadable_images": counted.item()} if on_unreadable == "skip" else {})
 
 

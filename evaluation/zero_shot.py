@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..modeling_dpt.alignment import align_least_squares, masked_mean
+from .aligning import affine_disparity
 
 # Maps an image and the (height, width) of its ground truth to a disparity map of that size, up to scale and shift.
 Predictor = Callable[[Image.Image, tuple[int, int]], Tensor]
@@ -61,16 +61,11 @@ def score_affine_aligned(disparity: Tensor, depth: Tensor, cap: float) -> Score:
             f"disparity, depth: must have one shape (height, width), got {tuple(disparity.shape)} and "
             f"{tuple(depth.shape)}. Resize the prediction to the ground truth."
         )
-    depth = torch.where(torch.isfinite(depth), depth, 0.0).double()[None]
-    disparity = disparity.double()[None]
+    depth = torch.where(torch.isfinite(depth), depth, 0.0).double()
     valid = (depth > 0) & (depth < cap)
     if not valid.any():
         raise ValueError(f"depth: needs a pixel between 0 and the cap of {cap} m, got none. Check its unit.")
-    target = torch.where(valid, 1 / depth, 0.0)
-    scale, shift = align_least_squares(disparity, target, valid)
-    if scale == 0:
-        shift = masked_mean(target, valid)
-    predicted = 1 / (scale * disparity + shift)[valid].clamp(min=1 / cap)
+    predicted = affine_disparity(disparity.double(), depth, valid, cap, mean=True)[0][valid]
     truth = depth[valid]
     ratio = torch.maximum(predicted / truth, truth / predicted)
     return Score(
