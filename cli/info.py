@@ -29,7 +29,7 @@ def describe(name: str | None, revision: str | None = None) -> dict[str, str]:
     """Rows for people, in order.
 
     Raises:
-        RequestError: nothing has this name.
+        ModelError: nothing has this name.
         OSError: the hub cannot be asked.
     """
     import torch
@@ -38,7 +38,8 @@ def describe(name: str | None, revision: str | None = None) -> dict[str, str]:
 
     from ..configuration import PRESETS
     from ..modeling_dpt.conversion.original import read_original
-    from .models import load_processor, locate, model_class_of, quiet_libraries, task_of
+    from ..processing.loading import BUNDLED_NAME, MODEL_CLASSES, load_processor, locate, task_of
+    from .models import quiet_libraries
 
     quiet_libraries()
     licence = None
@@ -52,10 +53,10 @@ def describe(name: str | None, revision: str | None = None) -> dict[str, str]:
     else:
         location = locate(name)
         config = open_dpt.DPTConfig.from_pretrained(location, revision=revision)
-        task, title = task_of(config), name or "dpt-tiny (bundled)"
+        task, title = task_of(config), name or BUNDLED_NAME
         processor = load_processor(location, revision, config)
         licence = _licence(location, revision)
-    model_class = model_class_of(task or "depth")
+    model_class = MODEL_CLASSES[task or "depth"]
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
     return {
