@@ -9,7 +9,7 @@ from .layout import DataLayoutError, MissingFilesWarning, name_some, require_cho
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy", ".npz", ".mat")
-DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr", ".h5", ".hdf5", ".mat")
+DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".dpt", ".exr", ".h5", ".hdf5", ".mat")
 SUFFIXES = {"image": IMAGE_SUFFIXES, "depth": DEPTH_SUFFIXES, "label": LABEL_SUFFIXES, "valid": LABEL_SUFFIXES}
 
 

@@ -8,6 +8,7 @@ A locator is a path, or `file::entry` where a file holds several arrays:
     a.h5::depth  a.h5::depth/12          an array, or the 12th (from 0) along its first axis
     a.mat::rawDepths/12                  MATLAB, any version: a variable, or the 12th along its last axis
     shard.tar::scene/0.h5::depth         a file inside an uncompressed tar, then its entry
+    a.raw::float32/480x640               bare numbers, row by row, in a file of any suffix that does not say its size
     a.json::2008_000008                  whatever `LABEL_READERS` has for the suffix
 
 MATLAB stores axes in the opposite order; what is returned has rows first: (H, W) or (H, W, 3).
@@ -19,6 +20,7 @@ Open files belong to a process: a forked or spawned worker opens its own when it
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +38,11 @@ from ..processing.writers import PNG_TEXT_KEY, read_depth
 
 OPEN_FILES = 32
 ENTRY = "::"
+
+# Entry of a file of bare numbers, rows x columns; little-endian, as every set that has such files wrote them.
+BARE = re.compile(r"float32/(\d+)x(\d+)$")
+# The first number of a Sintel depth file.
+DPT_TAG = 202021.25
 
 # Channels of an EXR file that hold depth, the likeliest first: names of renderers, then grey.
 EXR_CHANNELS = ("Z", "Y", "V", "R")
@@ -148,6 +155,8 @@ def _open(source: Source) -> "StoredMap | Any":
     if _suffix(file) == ".tar":
         member, _, entry = entry.partition(ENTRY)
         return _decode(read_member(file, member), member, entry or None)
+    if bare := BARE.match(entry):
+        return _read_bare(file, int(bare[1]), int(bare[2]))
     if _suffix(file) in LABEL_READERS:
         module, function = LABEL_READERS[_suffix(file)].split(":")
         return StoredMap(np.asarray(getattr(import_module(f".{module}", __package__), function)(str(path))))
@@ -191,6 +200,25 @@ def _read_pfm(file, entry: str | None) -> StoredMap:
     return StoredMap(read_depth(Path(file))["values"])
 
 
+def _read_dpt(file, entry: str | None) -> StoredMap:
+    """Sintel's depth: a tag, width, height, then float32 metres."""
+    numbers = np.fromfile(file, "<f4")
+    if len(numbers) < 3 or numbers[0] != DPT_TAG:
+        raise SampleError(f"must begin with {DPT_TAG}, the tag of a Sintel depth file. Fetch it again.")
+    width, height = (int(number) for number in numbers[1:3].view("<i4"))
+    return StoredMap(_shaped(numbers[3:], height, width))
+
+
+def _read_bare(file: str, height: int, width: int) -> StoredMap:
+    return StoredMap(_shaped(np.fromfile(file, "<f4"), height, width))
+
+
+def _shaped(numbers: np.ndarray, height: int, width: int) -> np.ndarray:
+    if len(numbers) != height * width:
+        raise SampleError(f"must hold {height} x {width} float32 numbers, got {len(numbers)}. Fetch it again.")
+    return numbers.reshape(height, width)
+
+
 def _read_exr(file, entry: str | None) -> StoredMap:
     OpenEXR = _library("OpenEXR", "OpenEXR", file)
     with OpenEXR.File(str(file), separate_channels=True) as image:
@@ -222,6 +250,7 @@ _ARRAYS: dict[str, Callable[[Any, str | None], StoredMap]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".pfm": _read_pfm,
+    ".dpt": _read_dpt,
     ".exr": _read_exr,
     ".h5": _read_h5,
     ".hdf5": _read_h5,

@@ -26,7 +26,7 @@ class DatasetInfo:
     Args:
         title: One line for people.
         home: "module:function" that loads it.
-        targets: "depth", "label", or "any" where the rows decide.
+        targets: "depth", "label", "ordinal" (pairs of points), or "any" where the rows decide.
         splits: Names of its splits; empty where any name may be asked for.
         validation: Split that a training run measures itself on; None where there is no such split.
         names: "module:function" of `(*, root, **options) -> list[str]`, the class names in the order of the ids.
@@ -105,6 +105,24 @@ DATASETS: dict[str, DatasetInfo] = {
     ),
     "blendedmvs": DatasetInfo(
         "BlendedMVS, rendered depth in an unknown unit", "relative_depth:load_blendedmvs", "depth", ("train",)
+    ),
+    "diw": DatasetInfo("Depth in the Wild, pairs of points, 74,441 images", "diw:load", "ordinal", ("test",)),
+    "eth3d": DatasetInfo(
+        "ETH3D, DSLR images of the multi-view training scenes, 454 images",
+        "zero_shot_depth:load_eth3d",
+        "depth",
+        ("all",),
+        "all",
+    ),
+    "sintel": DatasetInfo(
+        "MPI Sintel with depth, final pass, 1,064 images", "zero_shot_depth:load_sintel", "depth", ("all",), "all"
+    ),
+    "tum-dynamic": DatasetInfo(
+        "TUM RGB-D, the frames with people of Li et al., 1,815 images",
+        "zero_shot_depth:load_tum",
+        "depth",
+        ("test",),
+        "test",
     ),
     "pascal-context": DatasetInfo(
         "Pascal Context, 59 classes, or 60 with background",

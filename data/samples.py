@@ -9,6 +9,8 @@ A row is self-contained: paths are absolute, scale and meaning ride along. Rows 
 | depth_scale | stored value / depth_scale = unit |
 | depth_kind | a key of `DEPTH_KINDS` |
 | label_rule | a key of `label_rules.LABEL_RULES` |
+| depth_own_size | True: depth, and valid, may have another size than the image |
+| ordinal | pairs of points, each [row a, column a, row b, column b, 1 where a is farther or -1]; pixels from 0 |
 | intrinsics | 3 x 3 camera matrix, row by row, in pixels; origin: centre of the top left pixel |
 | scene, frame | what groups and orders images |
 """
@@ -46,6 +48,8 @@ ROW_FEATURES = Features(
         **{name: Image(decode=False) for name in IMAGE_COLUMNS},
         "depth_scale": Value("float64"),
         "depth_kind": Value("string"),
+        "depth_own_size": Value("bool"),
+        "ordinal": List(List(Value("int32"))),
         "label_rule": Value("string"),
         "intrinsics": List(Value("float64")),
         "scene": Value("string"),
@@ -107,20 +111,28 @@ def read_sample(row: dict[str, Any], *, resize_maps: bool = False) -> dict[str, 
     Returns:
         image uint8 (3, H, W) RGB; where the row has them: depth float32 (H, W) in metres, 0 = missing, or disparity
         float32 (H, W), any unit; valid bool (H, W), True where depth or disparity is usable; label int64 (H, W),
-        255 = ignored; intrinsics float64 (3, 3). Always: name (the image's path), scene, frame (strings or None).
+        255 = ignored; ordinal int64 (P, 5) as in the row; intrinsics float64 (3, 3). Always: name (the image's path),
+        scene, frame (strings or None). Depth and valid of a row with `depth_own_size` keep the size that they have.
 
     Raises:
-        SampleError: a file is missing, unreadable or of another size; the message is one line and names it.
+        SampleError: a file is missing, unreadable or of another size, or a point lies outside its image; the message
+            is one line and names the file.
         ImportError: the file's format needs a package that is not installed.
     """
     image = read_image(row["image"])
     size = tuple(image.shape[-2:])
     sample = {"image": image, "name": source_name(row["image"]), "scene": row.get("scene"), "frame": row.get("frame")}
-    marked = None
-    if row.get("valid") is not None:
-        marked = torch.from_numpy(_read_fitting(row["valid"], size, resize_maps).values != 0)
+    marked = stored = None
     if row.get("depth") is not None:
-        sample |= _depth(row, marked, size, resize_maps)
+        keep = row.get("depth_own_size") and not resize_maps
+        stored = read_map(row["depth"]) if keep else _read_fitting(row["depth"], size, resize_maps)
+    if row.get("valid") is not None:
+        fitting = size if stored is None else stored.values.shape
+        marked = torch.from_numpy(_read_fitting(row["valid"], fitting, resize_maps).values != 0)
+    if stored is not None:
+        sample |= _depth(row, stored, marked)
+    if row.get("ordinal") is not None:
+        sample["ordinal"] = _ordinal(row, size)
     if row.get("label") is not None:
         sample["label"] = _label(row, size, resize_maps)
         if marked is not None:
@@ -130,8 +142,7 @@ def read_sample(row: dict[str, Any], *, resize_maps: bool = False) -> dict[str, 
     return sample
 
 
-def _depth(row: dict, marked: Tensor | None, size: tuple[int, int], resize_maps: bool) -> dict[str, Tensor]:
-    stored = _read_fitting(row["depth"], size, resize_maps)
+def _depth(row: dict, stored: StoredMap, marked: Tensor | None) -> dict[str, Tensor]:
     kind = row.get("depth_kind") or "metres"
     if kind not in DEPTH_KINDS:
         known = ", ".join(DEPTH_KINDS)
@@ -149,6 +160,19 @@ def _depth(row: dict, marked: Tensor | None, size: tuple[int, int], resize_maps:
         values = torch.where(valid, 1 / values, 0.0)
     values = torch.where(valid, values, 0.0)
     return {"depth" if kind == "metres" else "disparity": values, "valid": valid}
+
+
+def _ordinal(row: dict, size: tuple[int, int]) -> Tensor:
+    pairs = torch.tensor(row["ordinal"], dtype=torch.int64).reshape(-1, 5)
+    for point in (pairs[:, :2], pairs[:, 2:4]):
+        outside = ((point < 0) | (point >= torch.tensor(size))).any(1)
+        if outside.any():
+            (y, x), (height, width) = point[outside][0].tolist(), size
+            raise SampleError(
+                f"{source_name(row['image'])}: a point of its pairs lies at row {y}, column {x}, outside the image of "
+                f"{height} x {width}. Use the images in their original size."
+            )
+    return pairs
 
 
 def _label(row: dict, size: tuple[int, int], resize_maps: bool) -> Tensor:

@@ -103,8 +103,14 @@ class TrainTransform:
             ValueError: the sample lacks the target, or has not the size that `crop_first` is made for.
         """
         draws = torch.rand(_DRAWS, generator=generator, dtype=torch.float64).tolist()
-        box = self._first_crop(sample)
-        image, target = _cut(sample["image"], box), _cut(self._target(sample), box)
+        box, target = self._first_crop(sample), self._target(sample)
+        if target.shape != sample["image"].shape[-2:]:  # depth_own_size
+            (height, width), got = sample["image"].shape[-2:], tuple(target.shape)
+            raise ValueError(
+                f"{_name(sample)}: ground truth must be as large as its image, {height} x {width}, got "
+                f"{got[0]} x {got[1]}. Read it with resize_maps=True."
+            )
+        image, target = _cut(sample["image"], box), _cut(target, box)
         view = self._view(image.shape[-2:], *draws[:5])
 
         index, inside = view.nearest(image.device)

@@ -78,6 +78,22 @@ def test_pfm_rows_go_from_bottom_to_top(tmp_path, scale, byte_order):
         read_map(tmp_path / "short.pfm")
 
 
+def test_bare_floats_have_the_size_that_the_locator_says(tmp_path):
+    DEPTH.astype("<f4").tofile(tmp_path / "a.JPG")
+    locator = f"{tmp_path}/a.JPG::float32/3x4"
+    np.testing.assert_array_equal(read_map(locator).values, DEPTH)
+    assert not is_picture(locator)
+    with pytest.raises(SampleError, match=r"a\.JPG::float32/4x4: must hold 4 x 4 float32 numbers, got 12"):
+        read_map(f"{tmp_path}/a.JPG::float32/4x4")
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"RIFF" + b"0" * 60])
+def test_dpt_needs_its_tag(tmp_path, content):
+    (tmp_path / "a.dpt").write_bytes(content)
+    with pytest.raises(SampleError, match=r"a\.dpt: must begin with 202021\.25"):
+        read_map(tmp_path / "a.dpt")
+
+
 def test_16_bit_png_keeps_its_values(tmp_path):
     values = np.array([[0, 1, 256], [1000, 40000, 65535]], np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")

@@ -11,7 +11,7 @@ def test_every_entry_leads_to_a_loader_of_the_common_form():
     for name, info in DATASETS.items():
         assert info.load.__doc__, name
         assert info.validation is None or info.validation in info.splits, name
-        assert info.targets in ("depth", "label", "any"), name
+        assert info.targets in ("depth", "label", "ordinal", "any"), name
         assert "split" not in info.options and "root" not in info.options and "streaming" not in info.options
 
 

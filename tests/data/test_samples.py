@@ -88,6 +88,27 @@ def test_maps_of_another_size_are_refused_or_resized(folder):
     assert read_sample(rows[0], resize_maps=True)["depth"].tolist() == [[1, 1, 2, 2]] * 3
 
 
+def test_depth_may_keep_its_own_size_where_its_row_says_so(folder):
+    Image.fromarray(np.array([[1, 2]], np.uint16)).save(folder / "small.png")
+    Image.fromarray(np.array([[0, 255]], np.uint8)).save(folder / "small_mask.png")
+    sample = read_sample(_row(folder, depth="small.png", valid="small_mask.png", depth_own_size=True)[0])
+    assert sample["depth"].tolist() == [[0, 2]] and sample["valid"].tolist() == [[False, True]]
+    with pytest.raises(SampleError, match=r"mask\.png: must be 1 x 2"):
+        read_sample(_row(folder, depth="small.png", valid="mask.png", depth_own_size=True)[0])
+
+
+def test_pairs_of_points(folder):
+    rows = _row(folder, ordinal=[[[0, 0, 2, 3, 1], [1, 1, 0, 2, -1]]])
+    sample = read_sample(raw_rows(rows)[0])
+    assert sample["ordinal"].dtype == torch.int64
+    assert sample["ordinal"].tolist() == [[0, 0, 2, 3, 1], [1, 1, 0, 2, -1]]
+    assert read_sample(_row(folder, ordinal=[[]])[0])["ordinal"].shape == (0, 5)
+    with pytest.raises(
+        SampleError, match=r"image\.png: a point of its pairs lies at row 3, column 3, outside .* 3 x 4"
+    ):
+        read_sample(_row(folder, ordinal=[[[0, 0, 3, 3, 1]]])[0])
+
+
 def test_a_missing_file_is_named(folder):
     with pytest.raises(SampleError, match=r"none\.png: must be a file, got nothing"):
         read_sample(raw_rows(_row(folder, depth="none.png"))[0])
