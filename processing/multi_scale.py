@@ -63,10 +63,12 @@ class MultiScale:
         object.__setattr__(self, "scales", tuple(self.scales))
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f"scales: must be one or more positive numbers, got {self.scales}.")
-        for name in ("base_size", "window"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: must be 1 pixel or more, got {value}.")
+        for name, value in (
+            ("base_size", 1 if self.base_size is None else self.base_size),
+            ("window", self.window or 0),
+        ):
+            if value < 1:
+                raise ValueError(f"{name}: must be 1 pixel or more, got {getattr(self, name)}.")
         if self.stride is None:
             object.__setattr__(self, "stride", max(int(self.window * 2.0 / 3.0), 1))
         if not 1 <= self.stride <= self.window:

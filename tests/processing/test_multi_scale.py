@@ -237,6 +237,7 @@ def test_scores_that_do_not_fit_are_refused_in_a_line_that_names_the_image(monke
         ({"scales": (1.0, -0.5)}, "scales: must be one or more positive numbers"),
         ({"base_size": 0}, "base_size: must be 1 pixel or more, got 0"),
         ({"window": 0}, "window: must be 1 pixel or more, got 0"),
+        ({"window": None}, "window: must be 1 pixel or more, got None"),
         ({"stride": 481}, r"stride: must be 1 to 480 \(window\), got 481"),
         ({"stride": 0}, r"stride: must be 1 to 480 \(window\), got 0"),
         ({"combine": "sum"}, "combine: must be one of exp-of-sum, mean-probability, got 'sum'"),
