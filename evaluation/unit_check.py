@@ -51,6 +51,6 @@ def unit_problem(rows: Iterable[Mapping[str, Any]]) -> str | None:
     same = abs(math.log(near / factor)) < math.log(NEAR)
     guess = f"{near} is the factor of {FACTORS[near]}. " if same else ""
     return (
-        f"units: {larger} about {factor:.3g} times {smaller} (median of {len(ratios)} images). {guess}"
+        f"units: {names[0]} about {factor:,.0f} times {names[1]} (median of {len(ratios)} images). {guess}"
         "Check --prediction-scale of prediction files, --kind of the model, and depth_scale of the data."
     )

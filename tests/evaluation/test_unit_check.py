@@ -14,11 +14,11 @@ def test_the_ratio_leaves_out_what_is_no_depth():
     ("factor", "said"),
     [
         (1000, "predictions are about 900 times the ground truth (median of 3 images). 1000 is the factor of millim"),
-        (1 / 1000, "ground truth is about 1.11e+03 times the predictions (median of 3 images). 1000 is the factor of"),
+        (1 / 1000, "ground truth is about 1,111 times the predictions (median of 3 images). 1000 is the factor of"),
         (256, "predictions are about 230 times the ground truth (median of 3 images). 256 is the factor of KITTI's"),
         (1 / 5000, "5000 is the factor of TUM's depth PNG"),
         (100, "100 is the factor of centimetres"),
-        (25, "predictions are about 22.5 times the ground truth (median of 3 images). Check --prediction-scale"),
+        (25, "predictions are about 22 times the ground truth (median of 3 images). Check --prediction-scale"),
     ],
 )
 def test_a_wrong_unit_is_called_by_its_factor(factor, said):
