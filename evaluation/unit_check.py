@@ -44,13 +44,13 @@ def unit_problem(rows: Iterable[Mapping[str, Any]]) -> str | None:
     factor = max(typical, 1 / typical)
     if factor < SUSPECT:
         return None
-    larger, smaller = (
-        ("predictions are", "the ground truth") if typical > 1 else ("ground truth is", "the predictions")
-    )
+    one, other = "predictions are", "the ground truth"
+    if typical < 1:
+        one, other = "ground truth is", "the predictions"
     near = min(FACTORS, key=lambda known: abs(math.log(known / factor)))
     same = abs(math.log(near / factor)) < math.log(NEAR)
     guess = f"{near} is the factor of {FACTORS[near]}. " if same else ""
     return (
-        f"units: {names[0]} about {factor:,.0f} times {names[1]} (median of {len(ratios)} images). {guess}"
+        f"units: {one} about {factor:,.0f} times {other} (median of {len(ratios)} images). {guess}"
         "Check --prediction-scale of prediction files, --kind of the model, and depth_scale of the data."
     )
