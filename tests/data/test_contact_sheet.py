@@ -41,6 +41,15 @@ def test_sparse_points_are_drawn_large_enough_to_be_seen():
     assert colored > 0.03  # a four-hundredth of the pixels, of one tile in three
 
 
+@pytest.mark.parametrize("relation", [1, -1])
+def test_of_a_pair_the_near_point_is_red(relation):
+    pairs = torch.tensor([[10, 20, 50, 60, relation]])
+    sheet = draw_contact_sheet([sample(ordinal=pairs)], title="diw").astype(int)
+    red, blue = (np.argwhere(sheet[..., one] - sheet[..., 2 - one] > 100).mean(0) for one in (0, 2))
+    assert len(red) and len(blue)
+    assert (red > blue).all() == (relation == 1)  # the second point lies below and to the right
+
+
 def test_every_class_of_the_sheet_is_in_the_legend():
     labels = torch.arange(4).repeat_interleave(20).expand(60, 80).clone()
     labels[:5] = 255
