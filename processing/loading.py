@@ -95,15 +95,10 @@ def load_model(
         model = model_class.from_pretrained(location, revision=revision)
         processor = load_processor(location, revision, config)
     if image_size is not None:
-        set_size(processor, image_size, model.config)
+        processor.size = {"height": image_size[0], "width": image_size[1]}
+        processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
     model = model.to(device=device, dtype=getattr(torch, dtype)).eval()
     return Loaded(model, processor, name or BUNDLED_NAME)
-
-
-def set_size(processor: DPTImageProcessor, size: tuple[int, int], config: DPTConfig) -> None:
-    """Aim the processor at (height, width), in multiples that the model can take."""
-    processor.size = {"height": size[0], "width": size[1]}
-    processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, config.size_divisor)
 
 
 def locate(name: str | None) -> str:

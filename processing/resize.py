@@ -132,7 +132,8 @@ def resize_prediction(maps: torch.Tensor, size: tuple[int, int] | None, *, mode:
     Args:
         maps: Shape (B, C, H, W), floating.
         size: (height, width), or None to keep the size.
-        mode: "bicubic" (the authors), "bilinear" or "nearest".
+        mode: "bicubic" (the authors), "bilinear", "nearest", or "bilinear-corners", which aligns the centres of the
+            corner pixels instead of the outer edges (some published evaluations do).
 
     Returns:
         float32 tensor (B, C, height, width). Each map stays within its own minimum and maximum: cubic overshoot would
@@ -143,8 +144,10 @@ def resize_prediction(maps: torch.Tensor, size: tuple[int, int] | None, *, mode:
         return maps
     if mode == "nearest":
         return resize_nearest(maps, size)
+    if mode == "bilinear-corners":
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)
     if mode not in ("bicubic", "bilinear"):
-        raise ValueError(f"mode: must be 'bicubic', 'bilinear' or 'nearest', got {mode!r}.")
+        raise ValueError(f"mode: must be 'bicubic', 'bilinear', 'bilinear-corners' or 'nearest', got {mode!r}.")
     resized = F.interpolate(maps, size=size, mode=mode, align_corners=False)
     return resized.clamp(maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 if typing.TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Adapter(typing.Protocol):
         """
 
     def describe(self) -> dict[str, Any]:
-        """What the answers depend on, as JSON data: name, kind, source, revision, weights, processor, dtype, device,
-        uses_protocol_inference, notes. None where a key does not apply."""
+        """What the answers depend on, as JSON data, None where a key does not apply: name, kind, source, revision,
+        fingerprint (of weights, files or code), processor, dtype, device, uses_protocol_inference, notes."""
 
 
 def check_kind(kind: str, task: str, name: str) -> str:
@@ -82,6 +83,39 @@ def check_kind(kind: str, task: str, name: str) -> str:
     return kind
 
 
+def check_classes(count: int, protocol: Protocol, name: str) -> None:
+    """See that a model tells as many classes apart as a segmentation protocol scores.
+
+    Raises:
+        AdapterError: it does not.
+    """
+    wanted = getattr(protocol.score, "classes", None)
+    if wanted is not None and count != wanted:
+        raise AdapterError(
+            f"{name}: must tell {wanted} classes apart for {protocol.name}, got {count}. "
+            "Choose a model trained on this data set, or the protocol of its classes."
+        )
+
+
+@contextmanager
+def failures_told(name: str, task: str, told: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Inside the block, turn what foreign code raises into one line: `name` cannot `task`.
+
+    Args:
+        told: Errors that are one good line already.
+
+    Raises:
+        AdapterError: in place of all other errors.
+    """
+    try:
+        yield
+    except (AdapterError, *told):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise AdapterError(f"{name}: cannot {task} ({type(error).__name__}: {reason}).") from error
+
+
 def describe(name: str, kind: str, source: str, **known: Any) -> dict[str, Any]:
     """The keys that every description has, in one order."""
     description = {
@@ -89,7 +123,7 @@ def describe(name: str, kind: str, source: str, **known: Any) -> dict[str, Any]:
         "kind": kind,
         "source": source,
         "revision": None,
-        "weights": None,
+        "fingerprint": None,
         "processor": None,
         "dtype": None,
         "device": None,
