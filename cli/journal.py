@@ -31,7 +31,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         head, *entries = [None] if overwrite else self._read()
         if head and head["settings"] != settings:
-            changed = sorted(key for key in settings if head["settings"].get(key) != settings[key])
+            old = head["settings"]
+            changed = sorted(key for key in old | settings if old.get(key) != settings.get(key))
             raise RequestError(
                 f"{folder}: holds results made with another {', '.join(changed)}. "
                 "Choose another --output, or replace them with --overwrite."

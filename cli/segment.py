@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ SUMMARY = "class of every pixel of images"
 DESCRIPTION = """Class of every pixel of images, folders of images, or quoted patterns such as 'photos/**/*.jpg'.
 
 No segmentation model is bundled: name one, for example --model Intel/dpt-large-ade. A run that was stopped continues
-where it was when the same command is given again."""
+where it was when the same command is given again.
+
+By default a photo is resized to the model's size and seen once; --multi-scale, --sliding-window and --flip see it more
+often and take longer. With windows, --batch-size counts windows."""
 
 # Format: what it is, ending of the file name.
 FORMATS = {
@@ -27,6 +31,18 @@ FORMATS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser, {name: meaning for name, (meaning, _) in FORMATS.items()}, default=list(FORMATS))
     add_model_options(parser)
+    looks = parser.add_mutually_exclusive_group()
+    looks.add_argument(
+        "--multi-scale",
+        action="store_true",
+        help="look at six sizes of each photo through windows of the model's size, and add up (Zhang et al.)",
+    )
+    looks.add_argument(
+        "--sliding-window",
+        action="store_true",
+        help="look at each photo in its own size, through windows of the model's size",
+    )
+    parser.add_argument("--flip", action="store_true", help="look at everything mirrored, too; takes twice the time")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,19 +54,43 @@ def run(arguments: argparse.Namespace) -> int:
     from .models import load_for
 
     loaded = load_for(arguments, "segmentation")
+    strategy = _strategy(arguments, loaded)
     image_run = ImageRun(
         command="segment",
         sources=sources,
         output=arguments.output,
         writers={FORMATS[name][1]: _WRITERS[name] for name in arguments.format},
-        settings=loaded.settings(),
+        settings=loaded.settings() | _look(arguments, strategy),
         overwrite=arguments.overwrite,
     )
     return image_run.run(
         lambda images: predict_segmentation(
-            loaded.model, loaded.processor, images, batch_size=arguments.batch_size, errors="yield"
+            loaded.model,
+            loaded.processor,
+            images,
+            batch_size=arguments.batch_size,
+            flip=arguments.flip,
+            strategy=strategy,
+            errors="yield",
         )
     )
+
+
+def _strategy(arguments: argparse.Namespace, loaded: Any) -> Any:
+    """The MultiScale that the options ask for, or None."""
+    from ..processing import MultiScale
+
+    divisor = loaded.model.config.size_divisor
+    window = max(min(loaded.processor.size.values()) // divisor, 1) * divisor
+    if arguments.multi_scale:
+        return MultiScale.of_window(window)
+    return MultiScale.of_window(window, scales=(1.0,), base_size=None) if arguments.sliding_window else None
+
+
+def _look(arguments: argparse.Namespace, strategy: Any) -> dict:
+    """What the options add to the settings of a run; nothing where none is given."""
+    look = {} if strategy is None else {"strategy": json.loads(json.dumps(asdict(strategy)))}
+    return look | ({"flip": True} if arguments.flip else {})
 
 
 def _write_classes(prediction: Any, image: Any, path: Path) -> None:

@@ -78,6 +78,11 @@ class MultiScale:
         if self.combine not in COMBINATIONS:
             raise ValueError(f"combine: must be one of {', '.join(COMBINATIONS)}, got {self.combine!r}.")
 
+    @classmethod
+    def of_window(cls, window: int, **values) -> "MultiScale":
+        """The published proportions, 520 to 480, for models of another input size; `values` as for the constructor."""
+        return cls(**({"base_size": math.ceil(window * 520 / 480), "window": window} | values))
+
     @torch.no_grad()
     def labels(self, forward: Forward, pixels: Tensor, black: Tensor, *, batch_size: int = 1) -> Tensor:
         """Class id of every pixel.

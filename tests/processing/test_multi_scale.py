@@ -218,6 +218,11 @@ def test_windows_of_different_magnitude_are_weighed_as_in_double_precision():
     torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-3, atol=0)
 
 
+def test_other_windows_keep_the_published_proportions():
+    assert MultiScale.of_window(480) == MultiScale()
+    assert MultiScale.of_window(384, flip=True) == MultiScale(flip=True, base_size=416, window=384, stride=256)
+
+
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_logits_that_are_no_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match=f"logits: must be finite, got {wrong}. Use float32"):
