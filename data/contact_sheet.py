@@ -85,9 +85,8 @@ def _strip(sample: dict[str, Any], colors: np.ndarray) -> Image.Image:
             (_striped(grey, valid), f"known: {share:.1%}"),
         ]
     if "ordinal" in sample:
-        tiles.append(
-            (_dotted(small, sample["ordinal"], scale), f"{len(sample['ordinal'])} pairs, the near point is red")
-        )
+        caption = f"{len(sample['ordinal'])} pairs, the near point is red"
+        tiles.append((_dotted(small, sample["ordinal"], scale), caption))
     if "label" in sample:
         labels = np.asarray(
             Image.fromarray(sample["label"].numpy().astype(np.int32)).resize(size, Image.Resampling.NEAREST)
