@@ -39,7 +39,7 @@ DEPTH_METRICS = {
     "rmse": Metric("RMSE", "m", "lower", 3, "root"),
     "rmse_log": Metric("RMSElog", "", "lower", 3, "root"),
     "log10": Metric("log10", "", "lower", 3),
-    "silog": Metric("SILog", "100 x log", "lower", 3, "silog"),
+    "silog": Metric("SILog", "", "lower", 3, "silog"),
     "log_bias": Metric("log bias", "", "zero", 3),
     "irmse": Metric("iRMSE", "1/km", "lower", 2, "root"),
     "abs_error_rel": Metric("absErrorRel", "%", "lower", 2),
