@@ -85,7 +85,7 @@ def _strip(sample: dict[str, Any], colors: np.ndarray) -> Image.Image:
             (_striped(grey, valid), f"known: {share:.1%}"),
         ]
     if "ordinal" in sample:
-        caption = f"{len(sample['ordinal'])} pairs, the near point is red"
+        caption = f"pairs: {len(sample['ordinal'])}, the near point is red"
         tiles.append((_dotted(small, sample["ordinal"], scale), caption))
     if "label" in sample:
         labels = np.asarray(

@@ -19,6 +19,7 @@ from .image_crops import crop_box
 from .protocol import DepthScoreRule, Protocol
 from .scored import Scored
 from .streaming import exact_device
+from .unit_check import median_ratio
 
 Span = tuple[float | None, float | None]
 
@@ -44,9 +45,10 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
     Returns:
         Row with height, width (of the whole image), pixels (that counted), nan_pixels, infinite_pixels,
         nonpositive_pixels (predictions as given on pixels with truth that counts; None for disparity, where 0 and
-        below is nothing odd), scale, shift (of the alignment, or None), METRICS of `depth_metrics`, delta_outliers1
-        (percent of pixels beyond 1.25) and boundary_f1 (None unless the truth is dense). Infinite predictions are
-        unusable, as NaN is, where the range of predictions has no end.
+        below is nothing odd), median_ratio (prediction / truth before any range or clamp, where both are metres), scale,
+        shift (of the alignment, or None), METRICS of `depth_metrics`, delta_outliers1 (percent of pixels beyond 1.25)
+        and boundary_f1 (None unless the truth is dense). Infinite predictions are unusable, as NaN is, where the range
+        of predictions has no end.
 
     Raises:
         ValueError: the prediction has another size, the truth is not in metres, or the crop, window or alignment does
@@ -78,6 +80,8 @@ def _score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Prot
     used &= crop_mask(None if rule.window == "none" else rule.window, *truth.shape).to(device)
     row |= _counts(maps[0][used], kind)
     truth = torch.where(known, truth, 0.0).double()
+    in_metres = kind == "depth" and protocol.alignment == "none"
+    row["median_ratio"] = median_ratio(maps[0][known], truth[known]) if in_metres else None
     if not used.any():
         return Scored(row | {"reason": _why_empty(known, rule)}, None, truth, used)
     depth, scale, shift = align(protocol.alignment, maps[1], kind, truth, used, rule.prediction_range)
