@@ -45,10 +45,10 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
     Returns:
         Row with height, width (of the whole image), pixels (that counted), nan_pixels, infinite_pixels,
         nonpositive_pixels (predictions as given on pixels with truth that counts; None for disparity, where 0 and
-        below is nothing odd), median_ratio (prediction / truth before any range or clamp, where both are metres), scale,
-        shift (of the alignment, or None), METRICS of `depth_metrics`, delta_outliers1 (percent of pixels beyond 1.25)
-        and boundary_f1 (None unless the truth is dense). Infinite predictions are unusable, as NaN is, where the range
-        of predictions has no end.
+        below is nothing odd), median_ratio (prediction / truth before any range or clamp, where both are metres),
+        scale, shift (of the alignment, or None), METRICS of `depth_metrics`, delta_outliers1 (percent of pixels beyond
+        1.25) and boundary_f1 (None unless the truth is dense). Infinite predictions are unusable, as NaN is, where the
+        range of predictions has no end.
 
     Raises:
         ValueError: the prediction has another size, the truth is not in metres, or the crop, window or alignment does
