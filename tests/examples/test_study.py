@@ -8,9 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = {
@@ -118,6 +120,24 @@ def test_a_family_is_trained_scored_and_drawn_once(scripts, study, family, scene
     changed = [family(config=TINY | {"fusion_hidden_size": 8}), *words[1:-1]]
     assert run(study, *changed) == 1  # never mixed with what was trained with other settings
     assert "holds a run with other settings" in capsys.readouterr().err
+
+
+def test_real_pairs_are_scored_where_they_are_given(scripts, study, family, scenes, tiny_depth_folder, tmp_path):
+    data = tmp_path / "real"
+    for image, depth, units, _ in scripts["evaluate_zero_shot"].PAIRS:
+        image, depth = (data / name if Path(name).suffix else data / name / "0.png" for name in (image, depth))
+        for path in (image, depth):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(image)
+        metres = np.repeat(8 / np.arange(1, 31)[:, None], 40, 1)  # a plane: disparity is the row
+        Image.fromarray((metres * units).astype(np.uint16)).save(depth)
+    words = ["--output_dir", tmp_path / "out", "--scenes", scenes, "--data", data, "--debug"]
+    assert run(study, family(members={"only": {}}), *words) == 0
+    _, row, only = json.loads((tmp_path / "out" / "study.json").read_text())["rows"]
+    assert row["real/abs_rel"] < 0.01 < only["real/abs_rel"]
+    words = ["--models", f"a={tiny_depth_folder}", "--sizes", 64, "--scenes", 0, "--data", data]
+    assert run(scripts["study_resolution"], *words, "--output_dir", tmp_path) == 0
+    assert json.loads((tmp_path / "resolution.json").read_text())["a"]["change"] == {"real": {"64": 0}}
 
 
 def test_a_member_that_fails_is_named_and_the_others_are_there(study, family, scenes, tmp_path, capsys):
