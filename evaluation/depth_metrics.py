@@ -32,6 +32,8 @@ METRICS = (
 COUNTS = ("images", "pixels", "empty_images", "nan_pixels", "nonpositive_pixels", "infinite_pixels")
 # Sums over pixels from which METRICS follow; `_moments` makes them, `_scores` reads them.
 MOMENTS = 13
+# Devices that pick out the usable pixels and compute with those only; others would have to wait for their number.
+PICKING = ("cpu",)
 
 Maps = Tensor | Sequence[Tensor]
 Window = tuple[int, int, int, int]
@@ -85,7 +87,7 @@ class DepthMetrics(StreamingSums):
         """
         single = isinstance(prediction, Tensor) and prediction.ndim == 2
         _check_shapes(prediction, truth, valid)
-        if isinstance(prediction, Tensor) and prediction.ndim == 3 and exact_device(prediction).type != "cpu":
+        if isinstance(prediction, Tensor) and prediction.ndim == 3 and exact_device(prediction).type not in PICKING:
             moments, counts = self._measure(prediction.detach(), truth.detach(), valid)
         else:
             maps = as_maps(prediction), as_maps(truth)
@@ -137,7 +139,7 @@ class DepthMetrics(StreamingSums):
         if valid is not None:
             usable &= valid.to(device).bool().view_as(usable)
         prediction = prediction.to(device)
-        if device.type == "cpu":  # where nothing waits for the count, the others need not be computed with
+        if device.type in PICKING:
             prediction, truth, usable = prediction[usable][None], truth[usable][None], usable[usable][None]
         prediction, truth, usable = prediction.double().flatten(1), truth.double().flatten(1), usable.flatten(1)
         kinds = prediction.isnan(), prediction <= 0, prediction == math.inf
@@ -218,14 +220,15 @@ def _scores(moments: Tensor) -> Tensor:
 
 
 def _check_shapes(prediction: Maps, truth: Maps, valid: Maps | None) -> None:
-    one_map = isinstance(prediction, Tensor) and prediction.ndim not in (2, 3)
     shapes = [_shapes(maps) for maps in (prediction, truth, valid) if maps is not None]
-    if one_map or any(other != shapes[0] for other in shapes[1:]) or any(len(shape) != 2 for shape in shapes[0]):
-        got = [", ".join(map(str, dict.fromkeys(shape))) for shape in shapes[:2]]
-        raise ValueError(
-            f"prediction, truth: must have one shape (height, width), got {got[0]} and {got[1]}. "
-            "Resize the prediction to the ground truth."
-        )
+    if len({len(of_one) for of_one in shapes}) > 1:
+        raise ValueError(f"prediction, truth: must be as many maps, got {' and '.join(str(len(s)) for s in shapes)}.")
+    for of_image in zip(*shapes, strict=True):
+        if len(of_image[0]) != 2 or len(set(of_image)) > 1:
+            raise ValueError(
+                f"prediction, truth: must have one shape (height, width), got {' and '.join(map(str, of_image))}. "
+                "Resize the prediction to the ground truth."
+            )
 
 
 def _shapes(maps: Maps) -> list[tuple[int, ...]]:

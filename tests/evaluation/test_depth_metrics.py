@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -8,18 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask
+from open_dpt.evaluation import depth_metrics
+from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask, image_scores
 
 SHARED = Path(__file__).parents[3] / "shared"
-
-
-@pytest.fixture(scope="module")
-def reference():
-    path = Path(__file__).parents[1] / "reference" / "metrics.py"
-    spec = importlib.util.spec_from_file_location("reference_metrics", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def image(*values):
@@ -35,6 +26,9 @@ def test_by_hand():
     assert got["rmse_log"] == pytest.approx(math.log(2) / math.sqrt(2))
     assert got["log10"] == pytest.approx(math.log10(2) / 2)
     assert got["silog"] == pytest.approx(100 * math.log(2) / 2)  # log errors ln 2 and 0: deviation ln 2 / 2
+    assert got["log_bias"] == pytest.approx(math.log(2) / 2)
+    assert got["irmse"] == pytest.approx(1000 * 0.5 / math.sqrt(2))  # 1 / 2 - 1 / 1 and 0
+    assert (got["abs_error_rel"], got["sq_error_rel"]) == (50, 50)
     assert (got["delta1"], got["delta2"], got["delta3"]) == (0.5, 0.5, 0.5)
     assert (got["images"], got["pixels"]) == (1, 2)
 
@@ -61,6 +55,70 @@ def test_agrees_with_numpy_image_by_image(reference):
     )
 
 
+def maps(count=4, seed=0):
+    """Ragged predictions, ground truth with holes, and masks."""
+    generator = torch.Generator().manual_seed(seed)
+    predictions, truths, masks = [], [], []
+    for number in range(count):
+        size = (3 + number, 5 + number % 2)
+        truths.append(10 * torch.rand(size, generator=generator))
+        predictions.append(truths[-1] * (0.6 + torch.rand(size, generator=generator)))
+        masks.append(torch.rand(size, generator=generator) < 0.8)
+        predictions[-1][0, :3] = torch.tensor([torch.nan, torch.inf, -1.0])
+        truths[-1][1, 0] = 0
+    return predictions, truths, masks
+
+
+def test_over_pixels_all_images_count_as_one(reference):
+    predictions, truths, _ = maps()
+    metrics = DepthMetrics(0.5, 9, averaging="pixel")
+    metrics.update(predictions, truths)
+    flat = [np.concatenate([one.numpy().ravel() for one in every]) for every in (predictions, truths)]
+    got = metrics.compute()
+    assert {name: got[name] for name in METRICS} == pytest.approx(reference.depth_scores(*flat, 0.5, 9))
+
+
+@pytest.mark.parametrize("averaging", ["image", "pixel"])
+@pytest.mark.parametrize("unusable", ["minimum", "excluded"])
+def test_maps_lists_and_padded_batches_give_the_same(averaging, unusable):
+    predictions, truths, masks = maps()
+    one_by_one, as_list, as_batch = (DepthMetrics(0.5, 9, averaging, unusable) for _ in range(3))
+    for triple in zip(predictions, truths, masks, strict=True):
+        one_by_one.update(*triple)
+    assert as_list.update(predictions, truths, masks) is None
+    padded = [torch.zeros(len(every), 9, 9, dtype=every[0].dtype) for every in (predictions, truths, masks)]
+    for every, batch in zip((predictions, truths, masks), padded, strict=True):
+        for one, place in zip(every, batch, strict=True):
+            place[: one.shape[0], : one.shape[1]] = one
+    as_batch.update(*padded)
+    assert as_list.compute() == pytest.approx(one_by_one.compute(), rel=1e-12)
+    assert as_batch.compute() == pytest.approx(one_by_one.compute(), rel=1e-12)
+    DepthMetrics().update([], [])
+
+
+@pytest.mark.parametrize("averaging", ["image", "pixel"])
+def test_devices_that_do_not_pick_pixels_get_the_same(averaging, monkeypatch):
+    predictions, truths, masks = (torch.stack([m[0]] * 3) for m in maps(1))
+    masks[1] = False
+    picked, masked = DepthMetrics(0.5, 9, averaging), DepthMetrics(0.5, 9, averaging)
+    picked.update(predictions, truths, masks)
+    monkeypatch.setattr(depth_metrics, "PICKING", ())
+    masked.update(predictions, truths, masks)
+    assert masked.compute() == pytest.approx(picked.compute(), rel=1e-12)
+    assert masked.compute()["empty_images"] == 1
+
+
+def test_scores_of_one_image_are_those_of_the_accumulator():
+    (prediction,), (truth,), _ = maps(1)
+    usable = (truth > 0.5) & (truth < 9)
+    expected = DepthMetrics(0.5, 9).update(prediction, truth)
+    clamped = prediction.nan_to_num(0.5).clamp(0.5, 9)[usable]
+    assert image_scores(clamped, truth[usable]) == pytest.approx(expected, rel=1e-12)
+    assert image_scores(clamped.half(), truth[usable])["abs_rel"] == pytest.approx(expected["abs_rel"], rel=1e-2)
+    with pytest.raises(ValueError, match=r"got \(0,\) and \(0,\)"):
+        image_scores(torch.ones(0), torch.ones(0))
+
+
 def test_what_is_unknown_or_out_of_range_does_not_count():
     metrics = DepthMetrics(1, 10)
     truth = image(0.0, -1.0, math.nan, math.inf, 1.0, 10.0, 5.0, 4.0)
@@ -74,7 +132,23 @@ def test_predictions_are_clamped_and_nan_is_counted():
     metrics.update(image(math.inf, -math.inf, math.nan, 99.0), image(5.0, 5.0, 5.0, 5.0))
     got = metrics.compute()
     assert got["abs_rel"] == pytest.approx((1 + 0.8 + 0.8 + 1) / 4)
-    assert got["nan_pixels"] == 1
+    assert (got["nan_pixels"], got["nonpositive_pixels"], got["infinite_pixels"]) == (1, 1, 1)
+
+
+def test_unusable_predictions_can_be_left_out_but_stay_counted():
+    metrics = DepthMetrics(1, 10, unusable="excluded")
+    metrics.update(image(math.nan, 0.0, -2.0, 6.0), image(5.0, 5.0, 5.0, 5.0))
+    got = metrics.compute()
+    assert (got["abs_rel"], got["pixels"]) == (pytest.approx(0.2), 1)
+    assert (got["nan_pixels"], got["nonpositive_pixels"]) == (1, 2)
+    assert metrics.update(image(math.nan), image(5.0)) is None
+    assert metrics.compute()["empty_images"] == 1
+
+
+def test_without_a_largest_depth_nothing_is_capped():
+    metrics = DepthMetrics(1e-3, math.inf)
+    metrics.update(image(300.0, 1.0), image(200.0, math.inf))
+    assert metrics.compute()["abs_rel"] == 0.5 and metrics.compute()["pixels"] == 1
 
 
 def test_images_without_ground_truth_are_counted_and_left_out():
@@ -117,6 +191,10 @@ def test_eigen_and_garg_windows():
         (lambda: crop_mask("gark", 240, 320), "eigen, garg, got 'gark'"),
         (lambda: DepthMetrics(1, 1), "got 1 and 1"),
         (lambda: DepthMetrics().update(torch.ones(2, 3), torch.ones(3, 2)), r"\(2, 3\) and \(3, 2\)"),
+        (lambda: DepthMetrics().update(torch.ones(6), torch.ones(6)), r"\(6,\) and \(6,\)"),
+        (lambda: DepthMetrics().update([torch.ones(2, 3)] * 2, [torch.ones(2, 3)]), "got 2 and 1"),
+        (lambda: DepthMetrics().update(torch.ones(2, 3), torch.ones(2, 3), torch.ones(1, 3)), r"\(1, 3\)"),
+        (lambda: DepthMetrics(averaging="mean"), "'mean' and 'minimum'"),
     ],
 )
 def test_what_cannot_be_is_named(call, message):

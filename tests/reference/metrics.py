@@ -1,5 +1,6 @@
 """Slow NumPy twins of the metrics, one pixel at a time."""
 
+import itertools
 import math
 
 import numpy as np
@@ -46,3 +47,54 @@ def segmentation_scores(predictions, labels, num_labels, ignore_index):
         "mean_iou_present": sum(present) / len(present),
         "pixel_accuracy": correct / labelled,
     }
+
+
+def whdr(disparity, points, ties_wrong):
+    """Fraction of pairs whose relation is not the one said."""
+    wrong = 0
+    for row_a, column_a, row_b, column_b, relation in points:
+        a, b = disparity[row_a][column_a], disparity[row_b][column_b]
+        said = ">" if b > a else "<"
+        wrong += said != {1: ">", -1: "<"}[relation] or (ties_wrong and a == b)
+    return wrong / len(points)
+
+
+def boundary_f1(prediction, truth, valid):
+    """Every threshold and direction by itself, one pair of pixels at a time."""
+    height, width = truth.shape
+    total = weights = 0.0
+    for step in range(10):
+        threshold = 1.05 + 0.2 * step / 9
+        precision = recall = 0.0
+        for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+            found = wanted = both = 0
+            for y in range(height):
+                for x in range(width):
+                    v, u = y + down, x + right
+                    if not (0 <= v < height and 0 <= u < width and valid[y, x] and valid[v, u]):
+                        continue
+                    says = max(prediction[v, u], 1e-6) / max(prediction[y, x], 1e-6) > threshold
+                    holds = truth[v, u] / truth[y, x] > threshold
+                    found, wanted, both = found + says, wanted + holds, both + (says and holds)
+            precision += both / max(found, 1) / 4
+            recall += both / max(wanted, 1) / 4
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        total, weights = total + threshold * f1, weights + threshold
+    return total / weights
+
+
+def fill_background(depth):
+    """Hole by hole; what is missing is NaN."""
+    depth = np.array(depth, dtype=float)
+    for row in depth:
+        known = np.flatnonzero(~np.isnan(row))
+        if not known.size:
+            continue
+        for left, right in itertools.pairwise(known):
+            row[left + 1 : right] = min(row[left], row[right])
+        row[: known[0]], row[known[-1] + 1 :] = row[known[0]], row[known[-1]]
+    for column in depth.T:
+        known = np.flatnonzero(~np.isnan(column))
+        if known.size:
+            column[: known[0]], column[known[-1] + 1 :] = column[known[0]], column[known[-1]]
+    return depth
