@@ -45,9 +45,24 @@ def align(
     Raises:
         ValueError: the kind cannot be aligned in this way; the message says what can be done.
     """
+    check_alignable(name, kind)
     device = exact_device(prediction)
     truth, usable = truth.to(device).double(), usable.to(device)
     return ALIGNMENTS[name](prediction.detach().to(device).double(), kind, truth, usable, caps)
+
+
+def check_alignable(name: str, kind: str) -> None:
+    """Raise ValueError, saying what can be done, if predictions of `kind` cannot be aligned by `name`."""
+    if name == "none" and kind != "depth":
+        raise ValueError(
+            f"alignment none: needs predictions in metres, got {kind}. Use --align least-squares-disparity, or a "
+            "protocol that aligns (zero-shot-..., own-folder-aligned)."
+        )
+    if name in ("median", "least-squares-depth") and kind == "disparity":
+        raise ValueError(
+            f"alignment {name}: fits depth, and disparity without scale and shift cannot be turned into depth first. "
+            "Use least-squares-disparity or robust-disparity."
+        )
 
 
 def affine_disparity(
@@ -74,22 +89,15 @@ def affine_disparity(
 
 
 def _none(prediction, kind, truth, usable, caps) -> Aligned:
-    if kind != "depth":
-        raise ValueError(
-            f"alignment none: needs predictions in metres, got {kind}. Use --align least-squares-disparity, or a "
-            "protocol that aligns, such as own-folder-aligned."
-        )
     return prediction, None, None
 
 
 def _median(prediction, kind, truth, usable, caps) -> Aligned:
-    _check_depth("median", kind)
     scale = median_scale(prediction[None], truth[None], (usable & prediction.isfinite())[None])
     return scale * prediction, scale.item(), 0.0
 
 
 def _depth_least_squares(prediction, kind, truth, usable, caps) -> Aligned:
-    _check_depth("least-squares-depth", kind)
     scale, shift = align_least_squares(prediction[None], truth[None], (usable & prediction.isfinite())[None])
     return scale * prediction + shift, scale.item(), shift.item()
 
@@ -113,11 +121,3 @@ ALIGNMENTS: dict[str, Callable[..., Aligned]] = {
 
 def _as_disparity(prediction: Tensor, kind: str) -> Tensor:
     return prediction if kind == "disparity" else torch.where(prediction > 0, 1 / prediction, torch.nan)
-
-
-def _check_depth(name: str, kind: str) -> None:
-    if kind == "disparity":
-        raise ValueError(
-            f"alignment {name}: fits depth, and disparity without scale and shift cannot be turned into depth first. "
-            "Use least-squares-disparity or robust-disparity."
-        )

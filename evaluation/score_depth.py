@@ -43,12 +43,11 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
         protocol: Of the task "depth".
 
     Returns:
-        Row with height, width (of the whole image), pixels (that counted), nan_pixels, infinite_pixels,
-        nonpositive_pixels (predictions as given on pixels with truth that counts; None for disparity, where 0 and
-        below is nothing odd), median_ratio (prediction / truth before any range or clamp, where both are metres),
-        scale, shift (of the alignment, or None), METRICS of `depth_metrics`, delta_outliers1 (percent of pixels beyond
-        1.25) and boundary_f1 (None unless the truth is dense). Infinite predictions are unusable, as NaN is, where the
-        range of predictions has no end.
+        Row with pixels (that counted), nan_pixels, infinite_pixels, nonpositive_pixels (predictions as given on pixels
+        with truth that counts; None for disparity, where 0 and below is nothing odd), median_ratio (prediction / truth
+        before any range or clamp, where both are metres), scale, shift (of the alignment, or None), METRICS of
+        `depth_metrics`, delta_outliers1 (percent of pixels beyond 1.25) and boundary_f1 (None unless the truth is
+        dense). Infinite predictions are unusable, as NaN is, where the range of predictions has no end.
 
     Raises:
         ValueError: the prediction has another size, the truth is not in metres, or the crop, window or alignment does
@@ -63,7 +62,7 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
 def _score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Protocol) -> Scored:
     rule = protocol.score
     size = tuple(sample.get("image_size") or sample["image"].shape[-2:])
-    row = {"status": "empty", "reason": None, "height": size[0], "width": size[1], "pixels": 0}
+    row = {"status": "empty", "reason": None, "pixels": 0}
     truth = _truth(sample)
     if truth is None:
         return Scored(row | {"reason": "no ground truth"})

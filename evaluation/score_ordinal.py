@@ -20,13 +20,13 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
         protocol: Of the task "ordinal".
 
     Returns:
-        Row with height, width, pairs, wrong (by the protocol's rule of ties) and ties.
+        Row with pairs, wrong (by the protocol's rule of ties) and ties.
 
     Raises:
         ValueError: the prediction has another size.
     """
     size = tuple(sample.get("image_size") or sample["image"].shape[-2:])
-    row = {"status": "scored", "reason": None, "height": size[0], "width": size[1]}
+    row = {"status": "scored", "reason": None}
     points = sample.get("ordinal")
     if points is None or not len(points):
         return Scored(row | {"status": "empty", "reason": "no pair of points", "pairs": 0, "wrong": 0, "ties": 0})

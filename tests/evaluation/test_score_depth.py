@@ -51,7 +51,6 @@ def test_kitti_windows_when_pasted_and_when_cropped(size, garg, crop_in_full):
         inside = np.s_[window[0] - top : window[1] - top, window[2] - left : window[3] - left]
         expected = ((steps if scored is pasted else prediction)[inside].double() - 10).abs().mean() / 10
         assert scored.row["abs_rel"] == pytest.approx(expected.item(), rel=1e-12)
-    assert (pasted.row["height"], pasted.row["width"]) == size
 
 
 def test_a_prediction_of_the_whole_image_is_cropped_as_the_image_was():
@@ -229,9 +228,7 @@ def test_pairs_in_disparity_and_in_depth(ordinal):
     disparity[5, 5] = 2  # B is nearer, so A is farther: the first pair is right
     one = {"image": torch.zeros(3, 6, 6), "name": "a", "ordinal": PAIRS}
     scored = score_ordinal(disparity, "disparity", one, ordinal)
-    assert scored.row == {
-        **{"status": "scored", "reason": None, "height": 6, "width": 6, "pairs": 3, "wrong": 2, "ties": 1},
-    }
+    assert scored.row == {"status": "scored", "reason": None, "pairs": 3, "wrong": 2, "ties": 1}
     assert score_ordinal(1 / disparity, "depth", one, ordinal).row == scored.row
     assert score_ordinal(disparity, "disparity", one | {"ordinal": PAIRS[:0]}, ordinal).row["status"] == "empty"
     with pytest.raises(ValueError, match="a: prediction must be 6 x 6 as its image is, got 3 x 6"):
