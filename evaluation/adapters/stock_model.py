@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import re
@@ -20,6 +21,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     AutoModelForUniversalSegmentation,
 )
+from transformers.utils import is_torchvision_available
 
 from ...configuration.hub_errors import plain_hub_errors
 from ...modeling_dpt.fingerprint import fingerprint
@@ -48,6 +50,9 @@ CLASSES = {
 
 # Of the models above: need more than an image.
 PROMPTED = ("oneformer", "videomt")
+
+# Their image processors call torchvision.
+NEED_TORCHVISION = ("chmv2", "depth_pro", "tipsv2_dpt", "zoedepth")
 
 # Weights that checkpoints lack and no output depends on.
 HARMLESS_MISSING = {"dpt": r"neck\.fusion_stage\.layers\.0\.residual_layer1\."}
@@ -99,6 +104,11 @@ class StockModel:
             raise AdapterError(
                 f"{name}: its {type(processor).__name__} has no {step}. Wrap the model in a Python adapter."
             )
+        if getattr(processor, "do_center_crop", None):
+            # What it cuts off would go unanswered, and its post-processing stretches the rest over the whole image.
+            self.processor = processor = copy.copy(processor)
+            processor.do_center_crop = False
+            self._notes.append("the centre crop of its processor was turned off")
         self._post_process = getattr(processor, step)
         self._size_arguments = {"target_sizes", "source_sizes"} & set(inspect.signature(self._post_process).parameters)
         self._inputs = set(inspect.signature(model.forward).parameters)
@@ -191,6 +201,10 @@ def _stated_kind(config: Any) -> str | None:
 
 def _class_for(config: Any, task: str, location: str) -> Any:
     found = next((auto for auto in CLASSES[task] if type(config) in auto._model_mapping), None)
+    if config.model_type in NEED_TORCHVISION and not is_torchvision_available():
+        raise AdapterError(
+            f"{location}: transformers runs {config.model_type} with torchvision. pip install torchvision"
+        )
     names = " ".join(config.architectures or [])
     # A checkpoint of another task has the same model_type; its head would be left to chance.
     other = {"depth": "Segmentation", "segmentation": "DepthEstimation"}[task]
