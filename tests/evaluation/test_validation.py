@@ -9,7 +9,7 @@ from PIL import Image
 
 from open_dpt import DPTImageProcessor
 from open_dpt.data.samples import make_rows
-from open_dpt.evaluation.depth_metrics import METRICS
+from open_dpt.evaluation.depth_metrics import COUNTS, METRICS
 from open_dpt.evaluation.validation import (
     depth_compute_metrics,
     preprocess_logits_for_metrics,
@@ -139,7 +139,7 @@ def test_functions_for_the_trainer(reference_batch):
     disparity = np.where(truths > 0, 1 / np.maximum(truths, 1e-6), 0)
     results = SimpleNamespace(predictions=(5 - 3 * disparity, "hidden"), label_ids=disparity)
     relative = depth_compute_metrics("relative", max_depth=100)(results)
-    assert set(relative) == {f"aligned_{name}" for name in METRICS} | {"images"}
+    assert set(relative) == {f"aligned_{name}" for name in METRICS} | set(COUNTS)
     assert relative["aligned_abs_rel"] == pytest.approx(0, abs=1e-6)
 
     labels = torch.tensor([[[0, 1], [2, 255]]])
