@@ -8,7 +8,7 @@ import os
 import sys
 
 from .._version import __version__
-from . import align, convert, data, doctor, info, predict, segment
+from . import align, convert, data, doctor, evaluate, info, predict, segment
 from .messages import one_line
 
 # Modules with SUMMARY, add_arguments(parser) and run(arguments) -> exit status. None imports torch before `run`.
@@ -18,6 +18,7 @@ _COMMANDS = {
     "convert": convert,
     "data": data,
     "align": align,
+    "evaluate": evaluate,
     "info": info,
     "doctor": doctor,
 }

@@ -127,7 +127,7 @@ def evaluate(
         extra={"warning": warning} if warning else None,
     )
     if output is not None:
-        team.in_main(lambda: _write(result, output, job if pictures else None, table))
+        team.in_main(lambda: _write(result, output, job if pictures else None))
     return result
 
 
@@ -232,11 +232,11 @@ def _check_some_scored(rows: list[dict[str, Any]], protocol: Protocol) -> None:
     )
 
 
-def _write(result: Result, output: Path, job: _Job | None, rows: list[dict[str, Any]]) -> None:
+def _write(result: Result, output: Path, job: _Job | None) -> None:
     result.save(output)
     if job is not None:
         from .pictures import Extremes
 
-        extremes = Extremes(rows, job.protocol)
+        extremes = Extremes(result.rows, result.protocol, num_labels=result.data.get("classes"))
         for index in extremes.indices:
-            extremes.draw(output, *job.drawn(index))
+            extremes.draw(output / "pictures", index, *job.drawn(index), job.adapter.kind)

@@ -224,7 +224,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ProtocolError(f"{path}: extends itself, by way of {seen[-1].name}. Remove one `extends`.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
+        values = yaml.load(path.read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise ProtocolError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
