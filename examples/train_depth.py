@@ -17,13 +17,14 @@ from datasets import concatenate_datasets
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
 from open_dpt.evaluation.validation import validate_depth
+from open_dpt.processing.panels import depth_panel
 from open_dpt.training import RunLog, Settings, fit, images_with_depth, run_script
 from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.metric_alignment import align_to_metric, make_metric
-from open_dpt.training.panels import SpreadPanels, depth_panel
+from open_dpt.training.panels import SpreadPanels
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
 from open_dpt.training.setting_up import (
     loader_options,

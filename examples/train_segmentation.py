@@ -16,12 +16,13 @@ from functools import partial
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
 from open_dpt.evaluation.validation import validate_segmentation
+from open_dpt.processing.panels import segmentation_panel
 from open_dpt.training import RunLog, Settings, fit, labelled_pixels, run_script
 from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import label_names, training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
 from open_dpt.training.final import ModelWriter, save_final_model
-from open_dpt.training.panels import SpreadPanels, segmentation_panel
+from open_dpt.training.panels import SpreadPanels
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
 from open_dpt.training.setting_up import (
     loader_options,

@@ -44,6 +44,20 @@ def apply_colormap(values: np.ndarray, name: str = "ember") -> np.ndarray:
     return _table(name)[np.rint(values * 255).astype(np.uint8)]
 
 
+def diverging(values: np.ndarray) -> np.ndarray:
+    """Colour signed values: blue at -1, nearly white at 0, red at 1; what lies beyond saturates.
+
+    Args:
+        values: floating, any shape, no NaN.
+
+    Returns:
+        uint8 RGB, shape (..., 3). Equally strong for both signs.
+    """
+    strength = np.minimum(np.abs(values), 1.0)
+    hue = np.where(values < 0, 255.0, 27.0)
+    return _oklch_to_rgb(0.97 - 0.45 * strength, hue, 0.19 * strength)
+
+
 def palette(count: int) -> np.ndarray:
     """Colours of `count` classes, uint8 (count, 3): ADE20K's own for 150, otherwise generated."""
     if count == 150:

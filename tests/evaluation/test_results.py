@@ -87,9 +87,9 @@ def test_numbers_that_json_does_not_have_survive(tmp_path):
 
 
 def test_the_list_of_images_does_not_depend_on_where_it_lies():
-    here, there = depth_rows(), depth_rows(root="/mnt/other")
+    here, there = depth_rows(), depth_rows(root="/elsewhere")
     protocol = load_protocol("nyu-eigen")
-    moved = build_result(protocol, there, MODEL, DATA, roots=["/mnt/other/"])
+    moved = build_result(protocol, there, MODEL, DATA, roots=["/elsewhere/"])
     unknown_root = build_result(protocol, there, MODEL, DATA)
     assert moved.data["images_sha256"] == unknown_root.data["images_sha256"] == make(here).data["images_sha256"]
     assert moved.rows["name"].to_pylist() == ["a/000.jpg", "a/001.jpg", "b/9.jpg"]
