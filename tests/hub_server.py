@@ -99,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(error.status, b"{}", error.headers)
 
     def _route(self, parts: list[str], body: bytes) -> tuple[bytes, dict[str, str]]:
+        # A Space is told from a model by where it is asked for; what can be done with its files is the same.
+        if parts[0] == "spaces" or parts[:2] == ["api", "spaces"]:
+            parts = ["api", "models", *parts[2:]] if parts[0] == "api" else parts[1:]
         match parts:
             case ["api", "whoami-v2"]:
                 return _json({"name": "tester", "type": "user", "auth": {"accessToken": {"role": "write"}}})
