@@ -122,7 +122,7 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
         device=str(accelerator.device) if shared else resolve_device(arguments.device),
         dtype=arguments.dtype,
         revision=arguments.revision,
-        prediction_scale=arguments.prediction_scale or quantisation,
+        prediction_scale=quantisation if arguments.prediction_scale is None else arguments.prediction_scale,
     )
     output = arguments.output or Path("open_dpt_output") / protocol.name / _file_name(adapter.name)
     if output.is_file():

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from . import protocol_checks as check
+from .metric_table import TASK_METRICS
 from .protocol_checks import ProtocolError, build, nearest
 
 __all__ = ["Protocol", "ProtocolError", "load_protocol", "protocol_names"]
@@ -24,16 +25,6 @@ __all__ = ["Protocol", "ProtocolError", "load_protocol", "protocol_names"]
 FOLDER = Path(__file__).parent / "protocols"
 
 ALIGNMENTS = ("none", "median", "least-squares-disparity", "least-squares-depth", "robust-disparity")
-
-# Names that a protocol of each task may print first.
-METRICS = {
-    "depth": (
-        *("delta1", "delta2", "delta3", "delta_outliers1", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog"),
-        *("irmse", "abs_error_rel", "sq_error_rel", "log_bias", "boundary_f1"),
-    ),
-    "ordinal": ("whdr",),
-    "segmentation": ("pixel_accuracy", "mean_iou", "mean_iou_present"),
-}
 
 # Keys that tell people something and change no number.
 _WORDS = ("name", "version", "title", "source", "unconfirmed", "metrics", "paper")
@@ -262,8 +253,9 @@ def _check_together(protocol: Protocol) -> None:
         raise ProtocolError(
             f"{where}: data.options.{unknown[0]} is no option of {data.dataset}. {nearest(unknown[0], info.options)}"
         )
-    if unknown := [name for name in protocol.metrics if name not in METRICS[protocol.task]]:
-        raise ProtocolError(f"{where}: metrics must be among {', '.join(METRICS[protocol.task])}, got {unknown[0]!r}.")
+    known = TASK_METRICS[protocol.task]
+    if unknown := [name for name in protocol.metrics if name not in known]:
+        raise ProtocolError(f"{where}: metrics must be among {', '.join(known)}, got {unknown[0]!r}.")
     if protocol.task != "depth":
         if protocol.alignment != "none" or protocol.quantisation:
             raise ProtocolError(f"{where}: alignment must be none and quantisation null for {protocol.task} scores.")
@@ -274,7 +266,7 @@ def _check_together(protocol: Protocol) -> None:
     if protocol.alignment.endswith("disparity") and high is None:
         raise ProtocolError(
             f"{where}: alignment {protocol.alignment} needs a largest value in score.prediction_range (metres), "
-            f"got {score.prediction_range}. It is where disparity of 0 and below goes."
+            f"got {score.prediction_range}. Give one, such as [0.001, 80]: disparity of 0 and below goes there."
         )
 
 

@@ -1,0 +1,333 @@
+"""Whole runs: totals, limits, what is left out, stopping and going on, several processes, and bad requests."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from open_dpt.data import make_rows, read_sample
+from open_dpt.data.readers import source_name
+from open_dpt.evaluation.depth_metrics import image_scores
+from open_dpt.evaluation.evaluator import evaluate
+from open_dpt.evaluation.protocol import load_protocol
+from open_dpt.evaluation.results import Result
+
+SHARED = Path(__file__).parents[3] / "shared"
+COUNT = 7
+MM = {"depth_scale": 1000}
+
+
+class Offset:
+    """Answers with the true depth plus an offset that grows from image to image; stops when it is told to."""
+
+    name, kind = "offset", "depth"
+
+    def __init__(self, root, *, stop_at=None, kind="depth", fingerprint="sha256:1"):
+        self.root, self.stop_at, self.kind, self.fingerprint = root, stop_at, kind, fingerprint
+        self.asked = []
+
+    def check(self, rows, protocol):
+        self.checked = [source_name(row["image"]) for row in rows]
+
+    def predict(self, samples, inference):
+        answers = []
+        for sample in samples:
+            if len(self.asked) == self.stop_at:
+                raise KeyboardInterrupt
+            self.asked.append(sample["row_index"])
+            stored = np.asarray(Image.open(self.root / "depths" / f"{sample['row_index']}.png"))
+            answers.append(torch.from_numpy(stored.astype(np.float32) / 1000) + 0.1 * (1 + sample["row_index"]))
+        return answers
+
+    def describe(self):
+        return {"name": self.name, "kind": self.kind, "fingerprint": self.fingerprint, "device": "cpu", "notes": []}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Own images/ and depths/ in millimetres, 20 x 30, with a row of missing depth."""
+    root = tmp_path / "mine"
+    generator = np.random.default_rng(0)
+    for name in ("images", "depths"):
+        (root / name).mkdir(parents=True)
+    for number in range(COUNT):
+        Image.fromarray(generator.integers(0, 255, (20, 30, 3)).astype(np.uint8)).save(root / f"images/{number}.png")
+        depth = generator.integers(1000, 9000, (20, 30)).astype(np.uint16)
+        depth[0] = 0
+        Image.fromarray(depth).save(root / f"depths/{number}.png")
+    return root
+
+
+def run(folder, adapter=None, protocol="own-folder", **more):
+    options = {"options": MM, "progress": False, "pictures": False} | more
+    return evaluate(protocol, folder, adapter or Offset(folder), **options)
+
+
+def test_scores_are_means_over_images(folder, tmp_path):
+    result = run(folder, output=tmp_path / "out")
+    scores = []
+    for number in range(COUNT):
+        truth = torch.from_numpy(np.asarray(Image.open(folder / f"depths/{number}.png"))[1:] / 1000)
+        scores.append(image_scores(truth + 0.1 * (1 + number), truth))
+    for name in ("abs_rel", "rmse", "silog", "delta1", "irmse"):
+        assert result.metrics[name] == pytest.approx(np.mean([one[name] for one in scores]), rel=1e-5), name
+    assert result.counts["images"] == COUNT and result.counts["pixels"] == COUNT * 19 * 30
+    assert result.protocol["label"] == "own-folder v1" and result.data["options"]["depth_scale"] == 1000
+    rows = result.rows.to_pylist()
+    assert [row["index"] for row in rows] == list(range(COUNT))
+    assert rows[2]["name"] == "images/2.png" and (rows[2]["height"], rows[2]["width"]) == (20, 30)
+    loaded = Result.load(tmp_path / "out")
+    assert loaded.metrics == result.metrics and loaded.rows.equals(result.rows)
+
+
+def test_batches_workers_and_rows_of_ones_own_change_nothing(folder):
+    expected = run(folder).metrics
+    assert run(folder, batch_size=3, num_workers=1).metrics == expected
+    columns = {name: [str(folder / name / f"{n}.png") for n in range(COUNT)] for name in ("images", "depths")}
+    rows = make_rows({"image": columns["images"], "depth": columns["depths"], "depth_scale": 1000.0})
+    result = run(folder, rows=rows, options={})
+    assert result.metrics == expected and result.data["dataset"] == "own rows"
+    assert run(folder, rows=list(rows.with_format(None)), options={}).metrics == expected
+
+
+def test_a_limit_takes_images_from_everywhere(folder):
+    adapter = Offset(folder)
+    result = run(folder, adapter, limit=3)
+    assert adapter.asked == [0, 2, 4] and len(adapter.checked) == 3
+    assert (result.data["used"], result.data["listed"], result.data["limit"]) == (3, COUNT, 3)
+
+
+def test_pictures_of_the_extremes(folder, tmp_path):
+    run(folder, output=tmp_path / "out", pictures=True)
+    assert {path.stem for path in (tmp_path / "out/pictures").iterdir()} == {"best-1", "median-1", "worst-1"}
+
+
+def test_a_run_that_was_stopped_goes_on(folder, tmp_path):
+    whole = run(folder)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, Offset(folder, stop_at=3), output=tmp_path / "out")
+    file = tmp_path / "out/rows-0.jsonl"
+    lines = file.read_text().splitlines()
+    assert len(lines) == 4 and not (tmp_path / "out/result.json").exists()
+    file.write_text("\n".join([*lines[:3], lines[3][:40]]))  # torn by a crash
+    rest = Offset(folder)
+    result = run(folder, rest, output=tmp_path / "out", batch_size=2)
+    assert rest.asked == [2, 3, 4, 5, 6]
+    assert result.metrics == whole.metrics and result.rows.equals(whole.rows)
+    nothing = Offset(folder)
+    assert run(folder, nothing, output=tmp_path / "out", limit=4).data["used"] == 4 and not nothing.asked
+
+
+def test_rows_of_more_processes_are_used_and_a_torn_first_line_is_not(folder, tmp_path):
+    run(folder, output=tmp_path / "out", limit=3)
+    (tmp_path / "out/rows-0.jsonl").rename(tmp_path / "out/rows-5.jsonl")
+    (tmp_path / "out/rows-0.jsonl").write_text('{"settings": {"prot')
+    rest = Offset(folder)
+    run(folder, rest, output=tmp_path / "out")
+    assert rest.asked == [1, 3, 5, 6]
+    again = Offset(folder)
+    run(folder, again, output=tmp_path / "out")
+    assert not again.asked
+
+
+def test_results_of_something_else_are_not_mixed_in(folder, tmp_path):
+    run(folder, output=tmp_path / "out")
+    with pytest.raises(ValueError, match=r"out: holds rows made with another model's fingerprint\. .*--overwrite"):
+        run(folder, Offset(folder, fingerprint="sha256:2"), output=tmp_path / "out")
+    changed = load_protocol("own-folder").with_changes({"score.truth_range": [1, 5]})
+    with pytest.raises(ValueError, match="holds rows made with another protocol, protocol's rules"):
+        run(folder, protocol=changed, output=tmp_path / "out")
+    other = run(folder, protocol=changed, output=tmp_path / "out", overwrite=True)
+    assert other.counts["pixels"] < COUNT * 19 * 30
+    assert Result.load(tmp_path / "out").metrics == other.metrics
+
+
+def test_unreadable_images_are_counted_and_get_another_chance(folder, tmp_path):
+    good = (folder / "images/3.png").read_bytes()
+    (folder / "images/3.png").write_bytes(good[:50])
+    result = run(folder, output=tmp_path / "out", batch_size=2)
+    assert (result.counts["unreadable"], result.counts["images"]) == (1, COUNT - 1)
+    row = result.rows.to_pylist()[3]
+    assert row["status"] == "unreadable" and "3.png" in row["reason"] and "\n" not in row["reason"]
+    with pytest.raises(ValueError, match=r"3\.png"):
+        run(folder, on_unreadable="stop")
+    (folder / "images/3.png").write_bytes(good)
+    rest = Offset(folder)
+    assert run(folder, rest, output=tmp_path / "out").counts["unreadable"] == 0
+    assert rest.asked == [3]
+
+
+def test_an_answer_that_cannot_be_read_costs_only_its_own_image(folder):
+    (folder / "depths/4.png").rename(folder / "depths/gone.png")
+    rows = [{"image": str(folder / f"images/{n}.png"), "depth": str(folder / "depths/0.png")} for n in range(COUNT)]
+    result = run(folder, rows=[{**row, "depth_scale": 1000.0} for row in rows], options={}, batch_size=COUNT)
+    assert [row["status"] for row in result.rows.to_pylist()] == ["scored"] * 4 + ["unreadable"] + ["scored"] * 2
+
+
+def test_images_without_truth_are_counted_and_excluded(folder):
+    Image.fromarray(np.zeros((20, 30), np.uint16)).save(folder / "depths/6.png")
+    result = run(folder)
+    assert (result.counts["images"], result.counts["empty"]) == (COUNT - 1, 1)
+    assert result.metrics == run(folder, limit=None, rows=_rows(folder, range(6)), options={}).metrics
+
+
+def _rows(folder, numbers):
+    return [
+        {"image": str(folder / f"images/{n}.png"), "depth": str(folder / f"depths/{n}.png"), "depth_scale": 1000.0}
+        for n in numbers
+    ]
+
+
+def test_nothing_to_score_is_an_error_that_says_why(folder):
+    beyond = load_protocol("own-folder").with_changes({"score.truth_range": [100, 200]})
+    with pytest.raises(ValueError, match=r"none of 7 images .* 7 empty \(no ground truth between 100 and 200 m\)"):
+        run(folder, protocol=beyond)
+
+
+def test_mixed_units_are_told(folder):
+    result = run(folder, options={"depth_scale": 1.0})
+    assert "ground truth is about" in result.extra["warning"] and "millimetres" in result.extra["warning"]
+    assert "warning" not in run(folder).extra
+
+
+def test_truth_in_another_unit_stops_the_run_and_names_the_image(folder):
+    rows = _rows(folder, range(3))
+    rows[1]["depth_kind"] = "disparity"
+    with pytest.raises(ValueError, match=r"1\.png: ground truth must be in metres, got disparity"):
+        run(folder, rows=rows, options={})
+
+
+def test_a_relative_model_under_a_metric_protocol(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"offset under own-folder v1: .* got disparity\. Use --align"):
+        run(folder, Offset(folder, kind="disparity"), output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_option_that_the_protocol_states_changes_it(folder):
+    rows = {"depth_kind": "metres", **MM}
+    assert run(folder, options=rows).protocol["label"] == "own-folder v1"
+    with pytest.raises(ValueError, match="got disparity"):
+        run(folder, options={**MM, "depth_kind": "disparity"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"limit": 0}, "must be 1 or more, got 1 and 0"),
+        ({"on_unreadable": "never"}, "on_unreadable: must be 'stop' or 'skip', got 'never'"),
+        ({"rows": []}, "holds no image"),
+        ({"rows": iter(())}, "got a stream"),
+        ({"protocol": "own-foldr"}, "Did you mean 'own-folder'"),
+        ({"options": {"scale": 1}}, "scale: not an option of folder"),
+    ],
+)
+def test_requests_that_cannot_be_met(folder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run(folder, **arguments)
+
+
+def test_the_model_sees_the_crop_and_answers_for_it(tmp_path):
+    depth = np.full((375, 1242), 2560, np.uint16)
+    Image.fromarray(depth).save(tmp_path / "depth.png")
+    image = np.zeros((375, 1242, 3), np.uint8)
+    image[23:, 13:1229] = 200
+    Image.fromarray(image).save(tmp_path / "image.png")
+
+    class Sees(Offset):
+        def predict(self, samples, inference):
+            (sample,) = samples
+            assert sample["image"].shape == (3, 352, 1216) and (sample["image"] == 200).all()
+            assert sample["crop"] == (23, 13, 352, 1216) and sample["image_size"] == (375, 1242)
+            assert inference.size == (352, 1216)
+            return [torch.full((352, 1216), 11.0)]
+
+    row = {"image": str(tmp_path / "image.png"), "depth": str(tmp_path / "depth.png"), "depth_scale": 256.0}
+    result = run(tmp_path, Sees(tmp_path), protocol="kitti-eigen-garg", rows=[row], options={})
+    assert result.metrics["abs_rel"] == pytest.approx(0.1) and result.counts["pixels"] == 218 * 1153
+    assert read_sample(row)["depth"].shape == (375, 1242)
+
+
+TWO_PROCESSES = """
+import json, os, sys
+from accelerate import Accelerator
+from open_dpt.evaluation.adapters.prediction_folder import PredictionFolder
+from open_dpt.evaluation.evaluator import evaluate
+
+root, predictions, out = sys.argv[1:]
+accelerator = Accelerator(cpu=True)
+said = {}
+for name, folder in (("good", predictions), ("bad", root + "/images")):
+    try:
+        adapter = PredictionFolder(folder, "depth", kind="depth", prediction_scale=1000)
+        if name == "bad":  # one process alone fails, while it predicts
+            adapter.check = lambda rows, protocol: None
+            predict = adapter.predict
+            adapter.predict = lambda samples, inference: (
+                [s["depth"] for s in samples] if accelerator.is_main_process else [s["depth"][:3] for s in samples]
+            )
+        result = evaluate("own-folder", root, adapter, output=f"{out}/{name}", accelerator=accelerator,
+                          options={"depth_scale": 1000}, pictures=False, progress=False)
+        said[name] = result.metrics
+    except ValueError as error:
+        said[name] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_two_processes_do_every_image_once_and_fail_together(folder, tmp_path):
+    predictions = tmp_path / "predictions"
+    shutil.copytree(folder / "depths", predictions)
+    Image.fromarray(np.full((20, 30), 3000, np.uint16)).save(predictions / "5.png")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", TWO_PROCESSES, folder, predictions, tmp_path / "out"]
+    processes = [
+        subprocess.Popen(
+            command,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for process in processes]
+    assert said[0] == said[1]
+    assert "prediction must be 20 x 30 as its image is, got 3 x 30" in said[0]["bad"]
+
+    from open_dpt.evaluation.adapters.prediction_folder import PredictionFolder
+
+    alone = run(folder, PredictionFolder(predictions, "depth", prediction_scale=1000))
+    assert said[0]["good"] == alone.metrics
+    files = [(tmp_path / f"out/good/rows-{rank}.jsonl").read_text().splitlines()[1:] for rank in range(2)]
+    shares = [[json.loads(line)["index"] for line in lines] for lines in files]
+    assert shares == [[0, 2, 4, 6], [1, 3, 5]]
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("nyu", "nyu-eigen"), ("kitti", "kitti-eigen-garg")])
+def test_the_reference_evaluators_numbers_to_five_digits(name, protocol):
+    golden, real = SHARED / "golden" / "metrics", SHARED / "real" / name
+    if not golden.is_dir() or not real.is_dir():
+        pytest.skip(
+            "the reference predictions and their images are not here (../shared/golden/metrics, ../shared/real)"
+        )
+    from open_dpt.evaluation.adapters.prediction_folder import PredictionFolder
+
+    # The images are not those of the test split; every other rule is the protocol's.
+    changed = load_protocol(protocol).with_changes({"data.split": "all"})
+    adapter = PredictionFolder(golden / name / "pred", "depth", prediction_scale=changed.quantisation.scale)
+    result = run(real, adapter, protocol=changed, options={})
+    expected = json.loads((golden / "expected.json").read_text())[name]
+    del expected["protocol"]
+    assert len(expected) == 9 and result.counts["images"] == 3
+    for metric, value in expected.items():
+        assert result.metrics[metric] == pytest.approx(value, abs=1e-5), metric
