@@ -83,20 +83,6 @@ def check_kind(kind: str, task: str, name: str) -> str:
     return kind
 
 
-def check_classes(count: int, protocol: Protocol, name: str) -> None:
-    """See that a model tells as many classes apart as a segmentation protocol scores.
-
-    Raises:
-        AdapterError: it does not.
-    """
-    wanted = getattr(protocol.score, "classes", None)
-    if wanted is not None and count != wanted:
-        raise AdapterError(
-            f"{name}: must tell {wanted} classes apart for {protocol.name}, got {count}. "
-            "Choose a model trained on this data set, or the protocol of its classes."
-        )
-
-
 @contextmanager
 def failures_told(name: str, task: str, told: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Inside the block, turn what foreign code raises into one line: `name` cannot `task`.

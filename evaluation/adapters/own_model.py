@@ -15,7 +15,8 @@ from ...modeling_dpt.fingerprint import fingerprint
 from ...processing import DPTImageProcessor, predict_depth, predict_segmentation
 from ...processing.multi_scale import MultiScale
 from ...processing.settings import DEFAULTS, ENCODER_SETTINGS
-from .base import check_classes, check_kind, describe
+from ..score_segmentation import check_classes
+from .base import check_kind, describe
 
 if typing.TYPE_CHECKING:
     from ..protocol import InferenceRule, Protocol

@@ -40,14 +40,11 @@ def read_prediction(path: Path) -> tuple[np.ndarray, str | None]:
         SampleError: it cannot be read, or holds something else.
     """
     with explained(str(path)):
-        locator, recorded = str(path), None
-        if path.suffix.lower() == ".npz":
-            locator, recorded = _npz_entry(path)
-        elif path.suffix.lower() == ".png":
-            with Image.open(path) as image:
-                if PNG_TEXT_KEY in image.info:
-                    recorded = _kind_of(json.loads(image.info[PNG_TEXT_KEY]))
+        locator, recorded = _npz_entry(path) if path.suffix.lower() == ".npz" else (str(path), None)
         stored = read_map(locator)
+        if stored.in_units and recorded is None:
+            with Image.open(path) as image:
+                recorded = _kind_of(json.loads(image.info[PNG_TEXT_KEY]))
         values = stored.values
         if stored.valid is not None:
             values = np.where(stored.valid, values, np.nan)

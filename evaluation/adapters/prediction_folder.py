@@ -47,7 +47,7 @@ class PredictionFolder:
         name: For tables. Default: the folder's name.
 
     Raises:
-        AdapterError: no folder, no prediction in it, or its kind is not known.
+        AdapterError: no folder, no prediction in it, its kind is not known, or the scale is not above 0.
     """
 
     def __init__(
@@ -60,6 +60,8 @@ class PredictionFolder:
         name: str | None = None,
     ):
         self.folder = Path(folder).expanduser()
+        if prediction_scale is not None and not 0 < prediction_scale < float("inf"):
+            raise AdapterError(f"prediction scale: must be a number above 0, got {prediction_scale:g}.")
         if not self.folder.is_dir():
             raise AdapterError(f"{folder}: must be a folder with predictions, got none there. Check the path.")
         self.name = name or self.folder.resolve().name
@@ -85,8 +87,8 @@ class PredictionFolder:
                 ambiguous.append(" and ".join(self._relative(path) for path in found))
         if missing:
             raise AdapterError(
-                f"{self.folder}: {len(missing)} of {total} images have no prediction. {_some(missing)}. "
-                "Name the files after the images, or use --limit."
+                f"{self.folder}: {len(missing)} of {total} images have no prediction, such as {_some(missing)}, with "
+                f"{', '.join(SUFFIXES)}. Name the files after the images."
             )
         if ambiguous:
             raise AdapterError(
@@ -109,9 +111,9 @@ class PredictionFolder:
         for path in sorted(path for paths in self._files.values() for path in paths):
             digest.update(self._relative(path).encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-        scale = [] if self.prediction_scale is None else [f"whole numbers are divided by {self.prediction_scale:g}"]
+        scale = None if self.prediction_scale is None else {"prediction_scale": self.prediction_scale}
         return describe(
-            self.name, self.kind, str(self.folder), fingerprint=f"sha256:{digest.hexdigest()}", notes=scale
+            self.name, self.kind, str(self.folder), fingerprint=f"sha256:{digest.hexdigest()}", processor=scale
         )
 
     def _path_for(self, sample: dict[str, Any]) -> Path:
@@ -129,17 +131,16 @@ class PredictionFolder:
         return []
 
     def _wanted(self, row: dict[str, Any]) -> str:
-        names = list(_names(source_name(row["image"]), row.get("scene"), row.get("frame")))
-        # The long paths are rarely what somebody has.
-        short = [name for name in names if name.count("/") < 2][:SHOWN] or names[-1:]
-        return f"Looked for {', '.join(short)} ({', '.join(suffix[1:] for suffix in SUFFIXES)})"
+        image = source_name(row["image"])
+        # Long paths are rarely what somebody has.
+        names = [name for name in _names(image, row.get("scene"), row.get("frame")) if name.count("/") < 2]
+        return f"{PurePosixPath(image).name} (looked for {', '.join(list(dict.fromkeys(names))[:SHOWN])})"
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
     def _recorded_kind(self) -> str:
-        path = min(path for paths in self._files.values() for path in paths)
-        values, recorded = read_prediction(path)
+        path, values, recorded = self._first_readable()
         if recorded:
             return recorded
         if values.dtype.kind in "ui" and self.prediction_scale is not None:
@@ -147,6 +148,15 @@ class PredictionFolder:
         known = ", ".join(f"{kind} ({meaning})" for kind, meaning in KINDS["depth"].items())
         scale = " For metres in whole numbers state the scale too (--prediction-scale)." if is_whole(values) else ""
         raise AdapterError(f"{path}: does not say what its values mean. State their kind (--kind): {known}.{scale}")
+
+    def _first_readable(self) -> tuple[Path, np.ndarray, str | None]:
+        reason = None
+        for path in sorted(path for paths in self._files.values() for path in paths):
+            try:
+                return path, *read_prediction(path)
+            except SampleError as error:
+                reason = reason or error
+        raise AdapterError(f"{self.folder}: holds no file that can be read. The first: {reason}")
 
     def _read(self, path: Path) -> Tensor:
         values, recorded = read_prediction(path)

@@ -25,7 +25,8 @@ from transformers.utils import is_torchvision_available
 
 from ...configuration.hub_errors import plain_hub_errors
 from ...modeling_dpt.fingerprint import fingerprint
-from .base import AdapterError, check_classes, check_kind, describe, failures_told
+from ..score_segmentation import check_classes
+from .base import AdapterError, check_kind, describe, failures_told
 
 if typing.TYPE_CHECKING:
     from ..protocol import InferenceRule, Protocol
@@ -185,13 +186,17 @@ class StockModel:
         return {key: value for key, value in inputs.items() if key in self._inputs}
 
     def _answers(self, inputs: list[dict[str, Any]], samples: list[dict[str, Any]]) -> list[Tensor]:
-        batch = {key: _joined([one[key] for one in inputs]) for key in inputs[0]}
-        batch["pixel_values"] = batch["pixel_values"].to(self.model.device, self.model.dtype)
+        batch = {key: self._placed(_joined([one[key] for one in inputs])) for key in inputs[0]}
         sizes = [tuple(sample["image"].shape[-2:]) for sample in samples]
         outputs = self._post_process(self.model(**batch), **dict.fromkeys(self._size_arguments, sizes))
         if self._segments:
             return [labels.long() for labels in outputs]
         return [output["predicted_depth"].float() for output in outputs]
+
+    def _placed(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
 
 
 def _stated_kind(config: Any) -> str | None:

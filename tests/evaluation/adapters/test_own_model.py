@@ -148,7 +148,7 @@ def test_segmentation_at_one_size_and_at_several(segmentation_model, rule, sampl
 
 
 def test_the_number_of_classes_must_be_that_of_the_protocol(segmentation_model):
-    with pytest.raises(AdapterError, match="tiny: must tell 150 classes apart for ade20k, got 5"):
+    with pytest.raises(ValueError, match="tiny: must have 150 classes for ade20k, got 5"):
         segmentation_model.check([], load_protocol("ade20k"))
 
 

@@ -232,7 +232,7 @@ def test_a_centre_crop_is_turned_off_for_it_would_leave_pixels_unanswered(saved)
 
 def test_the_number_of_classes_must_be_that_of_the_protocol(saved):
     adapter = StockModel.from_pretrained(str(saved("segformer")), "segmentation")
-    with pytest.raises(AdapterError, match="must tell 150 classes apart for ade20k, got 5"):
+    with pytest.raises(ValueError, match="must have 150 classes for ade20k, got 5"):
         adapter.check([], load_protocol("ade20k"))
 
 
