@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .messages import RequestError
-from .options import DTYPES, key_value, positive
+from .options import DTYPES, key_value, positive, whole
 
 SUMMARY = "measure a model, or predictions, under a published protocol"
 DESCRIPTION = """Measure a model, or predictions of any program, under a named protocol.
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="use so many images, spread over the data set")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images at a time (default: 1)")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read ahead")
+    parser.add_argument("--workers", type=whole, default=0, metavar="N", help="processes that read ahead")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="default: a folder of the protocol and the model in open_dpt_output"
     )

@@ -8,8 +8,8 @@ import os
 import sys
 
 from .._version import __version__
-from . import align, convert, data, doctor, evaluate, info, predict, segment
-from .messages import one_line
+from . import align, compare, convert, data, doctor, evaluate, info, predict, segment
+from .messages import one_line, plain_warnings
 
 # Modules with SUMMARY, add_arguments(parser) and run(arguments) -> exit status. None imports torch before `run`.
 _COMMANDS = {
@@ -19,6 +19,7 @@ _COMMANDS = {
     "data": data,
     "align": align,
     "evaluate": evaluate,
+    "compare": compare,
     "info": info,
     "doctor": doctor,
 }
@@ -29,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
-        return _COMMANDS[arguments.command].run(arguments)
+        with plain_warnings(arguments.command):
+            return _COMMANDS[arguments.command].run(arguments)
     except KeyboardInterrupt:
         print(f"\nopen-dpt {arguments.command}: interrupted", file=sys.stderr)
         return 130

@@ -2,6 +2,13 @@
 
 import errno
 import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 # What to do about errors that come from the operating system as they are.
 _REMEDIES = {
@@ -30,3 +37,19 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, (ValueError, TypeError, OSError, ImportError)) and text:
         return text
     return f"unexpected {type(error).__name__}: {text or 'no message'} (--debug shows where)"
+
+
+@contextmanager
+def plain_warnings(command: str) -> Iterator[None]:
+    """Our own warnings as lines like those of errors, by the first of several processes; others as they come."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message, category, filename, *rest, **more):
+            if not filename.startswith(_PACKAGE):
+                shown(message, category, filename, *rest, **more)
+            elif os.environ.get("RANK", "0") == "0":
+                print(f"open-dpt {command}: {' '.join(str(message).split())}", file=sys.stderr)
+
+        warnings.showwarning = show
+        yield

@@ -6,8 +6,9 @@ streams in its own way; for the others rows are streamed from the table.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,12 +203,19 @@ def class_names(name: str, root: str | Path | None = None, **options) -> list[st
 
 def _known(name: str, options: dict) -> DatasetInfo:
     if name not in DATASETS:
-        raise ValueError(f"data set: must be one of {', '.join(DATASETS)}, got {name!r}. Name one of them.")
+        remedy = _nearest(name, DATASETS) or "Name one of them."
+        raise ValueError(f"data set: must be one of {', '.join(DATASETS)}, got {name!r}. {remedy}")
     info = DATASETS[name]
     if unknown := sorted(set(options) - set(info.options)):
         known = ", ".join(info.options) or "none"
-        raise ValueError(f"{unknown[0]}: not an option of {name}, which has {known}. Remove it.")
+        remedy = _nearest(unknown[0], info.options) or "Remove it."
+        raise ValueError(f"{unknown[0]}: not an option of {name}, which has {known}. {remedy}")
     return info
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""
 
 
 def _import(home: str) -> Callable[..., Any]:

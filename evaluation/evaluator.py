@@ -226,9 +226,10 @@ def _check_some_scored(rows: list[dict[str, Any]], protocol: Protocol) -> None:
         return
     kinds = {status: [row for row in rows if row["status"] == status] for status in ("empty", "unreadable")}
     told = [f"{len(found)} {status} ({found[0]['reason']})" for status, found in kinds.items() if found]
+    remedy = "Check the data's folder and options (depth_scale), and the protocol's range and window."
     raise ValueError(
         f"{protocol.name}: none of {len(rows)} images could be scored: {', '.join(told)}. "
-        "Check the data's folder and options (depth_scale), and the protocol's range and window."
+        f"{unit_problem(rows) or remedy}"
     )
 
 

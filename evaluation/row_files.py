@@ -15,6 +15,8 @@ NAME = "rows-{}.jsonl"
 def read_rows(folder: Path | None, settings: dict[str, Any], *, overwrite: bool = False) -> dict[int, dict[str, Any]]:
     """Rows that earlier runs have finished, by index; unreadable images are left out, they get another chance.
 
+    Files in which nothing was scored are removed.
+
     Args:
         folder: None, or one that is not there, holds no rows.
         settings: What rows depend on, flat JSON data.
@@ -25,13 +27,15 @@ def read_rows(folder: Path | None, settings: dict[str, Any], *, overwrite: bool 
         OSError: a file cannot be read or removed.
     """
     done = {}
-    for path in sorted(folder.glob(NAME.format("*"))) if folder else ():
-        if overwrite:
+    for path in sorted(folder.glob(NAME.format("[0-9]*"))) if folder else ():
+        head, *rows = _lines(path) or [{"settings": None}]
+        if "settings" not in head and not overwrite:
+            raise ValueError(f"{path}: is no file of this command. Choose another --output.")
+        # What a first mistake leaves behind must not be in the way of the mended command.
+        if overwrite or not any(row["status"] == "scored" for row in rows):
             path.unlink()
             continue
-        head, *rows = _lines(path) or [None]
-        if head is not None:
-            _check(path.parent, head.get("settings", {}), json.loads(json.dumps(settings)))
+        _check(path.parent, head["settings"], json.loads(json.dumps(settings)))
         done |= {row["index"]: row for row in rows if row["status"] != "unreadable"}
     return done
 
