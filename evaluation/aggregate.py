@@ -152,7 +152,7 @@ def _means(weights: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.nda
     endless = np.isposinf(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights @ np.where(endless, 0.0, values)) / (weights @ known.astype(np.float64))
-    return np.where(weights @ endless.astype(np.float64) > 0, means + np.inf, means).T
+        return np.where(weights @ endless.astype(np.float64) > 0, means + np.inf, means).T
 
 
 def _segmentation_totals(rows: Any, classes: int | None, absent_class: str) -> Totals:

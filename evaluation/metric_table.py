@@ -25,6 +25,11 @@ class Metric:
     pooled: str = "mean"
     factor: float = 1.0
 
+    @property
+    def heading(self) -> str:
+        """Label and unit."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
     def text(self, value: float) -> str:
         """`value` as tables print it, without its unit."""
         return f"{self.factor * value:.{self.decimals}f}"

@@ -100,8 +100,7 @@ def _our_cell(value: float | None, column: dict) -> str:
 
 def _own_columns(result: Result) -> tuple[list[str], list[str]]:
     names = [name for name in result.protocol["metrics"] if name in result.metrics]
-    headings = [f"{METRICS[name].label} {METRICS[name].unit}".strip() for name in names]
-    return headings, [METRICS[name].text(result.metrics[name]) for name in names]
+    return [METRICS[name].heading for name in names], [METRICS[name].text(result.metrics[name]) for name in names]
 
 
 def _obstacles(result: Result) -> list[str]:
