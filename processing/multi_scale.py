@@ -9,6 +9,7 @@ only says "multi-scale inference": whether it mirrored images, too, is not known
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
 from typing import Any
 
@@ -158,21 +159,22 @@ class MultiScale:
             if total is None:
                 classes = answers[0].shape[1]
                 _check_memory(classes, area, tuple(pixels.shape[-2:]))
-                total = answers[0].new_zeros(classes, bottom, right)
-            if self.combine == "mean-probability":
-                scores = torch.stack([answer.softmax(1) for answer in answers]).mean(0)
-            else:
+                total = answers[0].new_zeros(classes, *size)
+            for corner, *seen in zip(corners, *answers, strict=True):
+                part = self._cut(total, corner)  # ends at the image's border
+                seen = [logits[:, : part.shape[1], : part.shape[2]] for logits in seen]
+                if self.combine == "mean-probability":
+                    part += reduce(torch.add, [logits.softmax(0) for logits in seen]) / len(seen)
+                    continue
                 # One offset for the whole image, 0 unless needed: it changes no order of classes at any pixel.
-                exponents = sum(answers)
+                exponents = reduce(torch.add, seen)
                 higher = max(offset, exponents.max().item() - limit)
                 if higher > offset:
                     total *= math.exp(offset - higher)
                     offset = higher
-                scores = (exponents - offset).exp()
-            for corner, values in zip(corners, scores, strict=True):
-                self._cut(total, corner).add_(values)
+                part += torch.exp(exponents - offset if offset else exponents)
         covered = _cover(size[0], starts[0], self.window)[:, None] * _cover(size[1], starts[1], self.window)
-        return total[:, : size[0], : size[1]] / covered.to(total), offset
+        return total.div_(covered.to(total)), offset
 
     def _cut(self, maps: Tensor, corner: tuple[int, int]) -> Tensor:
         top, left = corner
