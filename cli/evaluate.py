@@ -20,7 +20,8 @@ Images, crops, caps, alignment, resizing and averaging are the protocol's; a cha
   open-dpt evaluate --protocol zero-shot-kitti --data kitti/ --model Intel/dpt-large --limit 20
   open-dpt evaluate --protocol kitti-eigen-garg --data kitti/ --model predictions/     16-bit PNG, npy, npz files
   open-dpt evaluate --protocol own-folder --data mine/ --option depth_scale=1000 --model my_code.py:predict
-  accelerate launch -m open_dpt.cli.main evaluate ...                 shares the images among processes
+  accelerate launch -m open_dpt.cli.main evaluate ...                 shares the images among GPUs
+  torchrun --nproc_per_node 4 -m open_dpt.cli.main evaluate ...       among processes, also on a CPU
 
 The result (result.json), a row for every image (rows.parquet) and pictures of the best, the median and the worst image
 are written to --output. A run that was stopped continues when the same command is given again. Images that cannot be

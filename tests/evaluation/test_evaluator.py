@@ -255,6 +255,51 @@ def test_the_model_sees_the_crop_and_answers_for_it(tmp_path):
     assert read_sample(row)["depth"].shape == (375, 1242)
 
 
+class Fixed(Offset):
+    """One answer for all images."""
+
+    def __init__(self, answer, kind):
+        super().__init__(None, kind=kind)
+        self.answer = answer
+
+    def predict(self, samples, inference):
+        return [self.answer for _ in samples]
+
+
+def test_pairs_of_points(folder, tmp_path):
+    disparity = torch.arange(600.0).view(20, 30)  # what is below is nearer
+    rows = [{"image": str(folder / f"images/{n}.png"), "ordinal": [[0, 0, 19, 0, side]]} for n, side in PAIRS]
+    more = {"rows": rows, "options": {}, "output": tmp_path / "out", "pictures": True}
+    result = run(folder, Fixed(disparity, "disparity"), protocol="zero-shot-diw", **more)
+    assert result.metrics == {"whdr": 0.25} and result.counts["pairs"] == 4
+    assert (tmp_path / "out/pictures/worst-1.png").is_file()
+    assert (
+        run(folder, Fixed(-disparity, "depth"), protocol="zero-shot-diw", rows=rows, options={}).metrics["whdr"]
+        == 0.25
+    )
+
+
+PAIRS = [(0, 1), (1, 1), (2, -1), (3, 1)]  # 1: the upper point is farther
+
+
+def test_class_ids(folder, tmp_path):
+    (folder / "depths").rename(folder / "masks")
+    for number in range(COUNT):
+        mask = np.zeros((20, 30), np.uint8)
+        mask[:, 15:], mask[0] = 1, 255
+        Image.fromarray(mask).save(folder / f"masks/{number}.png")
+    (folder / "classes.txt").write_text("left\nright\nnowhere\n")
+    answer = torch.zeros(20, 30, dtype=torch.int64)
+    answer[:, 20:] = 1
+    more = {"protocol": "own-folder-labels", "options": {}, "output": tmp_path / "out", "pictures": True}
+    result = run(folder, Fixed(answer, "labels"), **more)
+    assert result.metrics["pixel_accuracy"] == pytest.approx(25 / 30)
+    assert result.metrics["mean_iou"] == pytest.approx((15 / 20 + 10 / 15) / 2)
+    assert result.extra["iou_per_class"][2] == ["nowhere", None] and result.data["classes"] == 3
+    assert result.confusion().sum() == COUNT * 19 * 30
+    assert (tmp_path / "out/pictures/best-1.png").is_file()
+
+
 TWO_PROCESSES = """
 import json, os, sys
 from accelerate import Accelerator

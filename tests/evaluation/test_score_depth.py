@@ -214,6 +214,20 @@ def test_boundaries_need_dense_truth():
     assert score(truth, "depth", sample(truth), OWN).row["boundary_f1"] is None
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("protocol", [KITTI, KBCROP, OFFICIAL, ALIGNED], ids=lambda protocol: protocol.name)
+def test_a_gpu_gives_the_same_scores(protocol):
+    size = (375, 1242) if protocol.image_crop == "kb" else (352, 1216)
+    one = sample(torch.rand(size) * 60 + 1, (352, 1216), image_size=size)
+    kind = "disparity" if protocol is ALIGNED else "depth"
+    prediction = torch.rand(352, 1216) * 60
+    prediction[100, 50] = math.nan
+    cpu, gpu = (score(prediction.to(device), kind, one, protocol) for device in ("cpu", "cuda"))
+    assert gpu.prediction.is_cuda and gpu.used.is_cuda
+    assert gpu.row == pytest.approx(cpu.row, rel=1e-9)
+
+
 PAIRS = torch.tensor([[0, 0, 5, 5, 1], [0, 0, 5, 5, -1], [1, 1, 1, 2, 1]])  # the last one is a tie
 
 
