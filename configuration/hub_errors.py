@@ -68,6 +68,16 @@ def is_known_missing(
     return cached is not None and not isinstance(cached, str)  # the cache's mark for "does not exist"
 
 
+def commit_of(name: str | Path, revision: str | None = None) -> str | None:
+    """Hash of the commit that was loaded last for a repository's revision; None for a folder. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).exists():
+        return None
+    cached = try_to_load_from_cache(str(name), "config.json", revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else None  # .../snapshots/COMMIT/config.json
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

@@ -10,7 +10,7 @@ import torch
 
 from ..assets import bundled_model_path
 from ..configuration import DPTConfig
-from ..configuration.hub_errors import is_known_missing
+from ..configuration.hub_errors import commit_of, is_known_missing
 from ..modeling_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
 from ..modeling_dpt.conversion import load_original
 from ..modeling_dpt.fingerprint import fingerprint
@@ -38,11 +38,12 @@ class WrongTaskError(ModelError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to predict, the processor it goes with, and what to call it."""
+    """A model ready to predict, the processor it goes with, what to call it, and its commit on the hub."""
 
     model: Any
     processor: Any
     name: str
+    commit: str | None = None
 
     def fingerprint(self) -> str:
         """Identifies the weights wherever they lie."""
@@ -98,7 +99,7 @@ def load_model(
         processor.size = {"height": image_size[0], "width": image_size[1]}
         processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
     model = model.to(device=device, dtype=getattr(torch, dtype)).eval()
-    return Loaded(model, processor, name or BUNDLED_NAME)
+    return Loaded(model, processor, name or BUNDLED_NAME, commit_of(location, revision))
 
 
 def locate(name: str | None) -> str:

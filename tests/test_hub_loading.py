@@ -300,3 +300,26 @@ def _weights_fetched(hub, repo_id: str) -> int:
 def _assert_close(rows, expected_rows) -> None:
     for row, expected_row in zip(rows, expected_rows, strict=True):
         assert row == pytest.approx(expected_row, rel=1e-5, abs=1e-6)
+
+
+def test_what_is_evaluated_by_its_hub_id_records_the_commit(client, hub, tiny_depth_folder, tmp_path):
+    import open_dpt
+
+    model = open_dpt.DPTForDepthEstimation.from_pretrained(tiny_depth_folder)
+    model.to_transformers(tmp_path, processor=open_dpt.DPTImageProcessor.from_pretrained(tiny_depth_folder))
+    old = hub.add("tests/evaluated", tmp_path, branch="old")
+    new = hub.add("tests/evaluated", tmp_path)
+    described = client(
+        "from open_dpt.evaluation.adapters.loading import load_adapter\n"
+        "specs = ['tests/evaluated', 'stock:tests/evaluated']\n"
+        "adapters = [load_adapter(spec, 'depth', revision=branch) for spec in specs for branch in ('old', None)]\n"
+        "result = [[type(one).__name__, one.describe()['revision'], one.name] for one in adapters]\n"
+    )
+    own, stock = ["OwnModel", "tests/evaluated"], ["StockModel", "tests/evaluated"]
+    assert [[kind, name] for kind, _, name in described] == [own, own, stock, stock]
+    assert [revision for _, revision, _ in described] == [old, new, old, new]
+    for spec in ("tests/nowhere", "stock:tests/nowhere"):
+        message = client.error(
+            f"from open_dpt.evaluation.adapters.loading import load_adapter\nload_adapter({spec!r}, 'depth')"
+        )
+        assert message.startswith("tests/nowhere: no such folder, and no such repository on the hub")

@@ -90,7 +90,7 @@ def _own(name: str | None, task: str, kind: str | None, device: str, dtype: str,
         loaded = load_model(name, task, revision=revision, device=device, dtype=dtype)
     except WrongTaskError as error:
         raise AdapterError(f"{error} Choose a protocol for {error.found}, or another model.") from None
-    return OwnModel(loaded.model, loaded.processor, name=loaded.name, kind=kind)
+    return OwnModel(loaded.model, loaded.processor, name=loaded.name, revision=loaded.commit, kind=kind)
 
 
 def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revision: str | None) -> Adapter:

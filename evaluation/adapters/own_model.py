@@ -37,7 +37,7 @@ class OwnModel:
         model: DPTForDepthEstimation or DPTForSemanticSegmentation; runs in its own dtype, on its own device.
         processor: DPTImageProcessor of the model.
         name: For tables.
-        source: Where it came from, for the record. Default: the name.
+        source, revision: Where it came from, for the record. Default: the name, and nothing.
         kind: What depth answers mean, where the checkpoint's `depth_estimation_type` is wrong about it.
 
     Raises:
@@ -51,12 +51,14 @@ class OwnModel:
         *,
         name: str,
         source: str | None = None,
+        revision: str | None = None,
         kind: str | None = None,
     ):
         self.model = model
         self.processor = processor
         self.name = name
         self.source = source or name
+        self.revision = revision
         self._segments = isinstance(model, DPTForSemanticSegmentation)
         stated = "labels" if self._segments else KIND_OF_TYPE[model.config.depth_estimation_type]
         self.kind = check_kind(kind or stated, "segmentation" if self._segments else "depth", name)
@@ -102,7 +104,7 @@ class OwnModel:
             self.name,
             self.kind,
             self.source,
-            revision=getattr(self.model.config, "_commit_hash", None),
+            revision=self.revision,
             fingerprint=fingerprint(self.model),
             processor={"class": "DPTImageProcessor", **{key: getattr(self.processor, key) for key in DEFAULTS}},
             dtype=str(self.model.dtype).removeprefix("torch."),

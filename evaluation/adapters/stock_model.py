@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import is_torchvision_available
 
-from ...configuration.hub_errors import plain_hub_errors
+from ...configuration.hub_errors import commit_of, plain_hub_errors
 from ...modeling_dpt.fingerprint import fingerprint
 from ..score_segmentation import check_classes
 from .base import AdapterError, check_kind, describe, failures_told
@@ -144,7 +144,7 @@ class StockModel:
             processor,
             task,
             name=location,
-            revision=getattr(config, "_commit_hash", None),
+            revision=commit_of(location, revision),
             kind=kind,
         )
 
