@@ -4,8 +4,10 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from open_dpt.evaluation.aggregate import aggregate, counts
 from open_dpt.evaluation.protocol import ProtocolError, load_protocol, protocol_names
@@ -57,11 +59,7 @@ def _random_images(count=5, classes=6):
         yield torch.randint(0, classes, size, generator=generator), labels
 
 
-def test_rows_add_up_to_the_scores_of_the_whole_set():
-    path = Path(__file__).parents[1] / "reference" / "metrics.py"
-    spec = importlib.util.spec_from_file_location("reference_metrics", path)
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+def test_rows_add_up_to_the_scores_of_the_whole_set(reference):
     images = list(_random_images())
     rows = [score(p, "labels", {"label": labels}, of_classes(7)).row for p, labels in images]
     metrics = SegmentationMetrics(7)
@@ -210,3 +208,70 @@ def test_a_protocols_inference_can_be_run(name):
     if rule.scales is not None:
         strategy = MultiScale(rule.scales, rule.flip, rule.base_size, rule.window, rule.stride, rule.combine)
         assert strategy == MultiScale(flip=rule.flip)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    from open_dpt import DPTConfig, DPTForSemanticSegmentation, DPTImageProcessor
+
+    torch.manual_seed(0)
+    values = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
+    values |= {"neck_hidden_sizes": [16, 24, 32, 40], "fusion_hidden_size": 16, "backbone_out_indices": [0, 1, 2, 3]}
+    config = DPTConfig(**values, image_size=64, patch_size=16, num_labels=11)
+    folder = tmp_path_factory.mktemp("model")
+    model = DPTForSemanticSegmentation(config).eval()
+    with torch.no_grad():  # as it is initialised it says the same everywhere
+        answers = model(pixel_values=torch.rand(1, 3, 64, 64) * 2 - 1).logits
+        classifier, spread = model.head.head[-1], answers.std((0, 2, 3))
+        classifier.bias -= answers.mean((0, 2, 3))
+        classifier.weight /= spread.view(-1, 1, 1, 1)
+        classifier.bias /= spread
+    model.save_pretrained(folder)
+    DPTImageProcessor.for_model(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_whole_run_answers_as_the_protocol_in_numpy_does(tmp_path, model_folder):
+    """The published protocol with windows of 64, not 480, from files to numbers: NumPy's answers are the truth."""
+    from open_dpt import DPTForSemanticSegmentation
+    from open_dpt.evaluation.adapters.loading import load_adapter
+    from open_dpt.evaluation.evaluator import evaluate
+
+    path = Path(__file__).parents[1] / "reference" / "multi_scale.py"
+    spec = importlib.util.spec_from_file_location("reference_multi_scale", path)
+    twin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(twin)
+    model = DPTForSemanticSegmentation.from_pretrained(model_folder).eval()
+
+    def network(window):
+        with torch.no_grad():
+            return model(pixel_values=torch.from_numpy(window)[None].float()).logits[0].double().numpy()
+
+    rule = load_protocol("camvid-multiscale-flip").inference
+    generator = np.random.default_rng(0)
+    for folder in ("test", "testannot"):
+        (tmp_path / folder).mkdir()
+    for number, size in enumerate(((36, 48), (40, 30), (20, 90))):
+        pixels = generator.integers(0, 255, (*size, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"test/Seq_{number}.png")
+        normalised = (pixels.transpose(2, 0, 1) / 255 - 0.5) / 0.5
+        smaller = {"base": 69, "window": 64, "stride": 42}
+        scores = twin.multi_scale_scores(
+            network, normalised, [-1] * 3, scales=rule.scales, flip=rule.flip, combine=rule.combine, **smaller
+        )
+        labels = scores.argmax(0).astype(np.uint8)
+        labels[5:] = 11 if number == 2 else labels[5:]  # void
+        labels[:5] = 11
+        Image.fromarray(labels).save(tmp_path / f"testannot/Seq_{number}.png")
+
+    changes = {"inference.base_size": 69, "inference.window": 64, "inference.stride": 42}
+    protocol = load_protocol("camvid-multiscale-flip").with_changes(changes)
+    adapter = load_adapter(str(model_folder), "segmentation")
+    result = evaluate(protocol, tmp_path, adapter, progress=False)
+    assert result.metrics["pixel_accuracy"] > 0.998  # float32 against float64
+    assert (result.counts["images"], result.counts["empty"]) == (2, 1)
+    assert result.counts["pixels"] == 31 * 48 + 35 * 30
+    for other in ({"inference.flip": False}, {"inference.scales": [1.0]}, {"inference.stride": 32}):
+        assert (
+            evaluate(protocol.with_changes(other), tmp_path, adapter, progress=False).metrics["pixel_accuracy"] < 0.99
+        )
