@@ -135,7 +135,9 @@ class DepthMetrics(StreamingSums):
         """Of (B, H, W) the MOMENTS (B, MOMENTS) and COUNTS (B, COUNTS)."""
         device = exact_device(prediction)
         truth = truth.to(device)
-        usable = (truth > self.min_depth) & (truth < self.max_depth)  # false for NaN
+        # In single precision, as evaluators do: 1 mm out of a file, 0.00100000005 m, is not beyond 1e-3. False for NaN.
+        compared = truth.float()
+        usable = (compared > self.min_depth) & (compared < self.max_depth)
         if valid is not None:
             usable &= valid.to(device).bool().view_as(usable)
         prediction = prediction.to(device)

@@ -34,7 +34,8 @@ def test_agrees_with_numpy(reference):
     generator = torch.Generator().manual_seed(0)
     truth, prediction = patches(), patches() * (0.85 + 0.3 * torch.rand(12, 17, generator=generator))
     valid = torch.rand(12, 17, generator=generator) < 0.9
-    prediction[2, 2] = -1
+    valid[2, 1:4] = True
+    prediction[2, 2] = -prediction[2, 1]  # so small that it makes a contour, of whatever size it is negative
     truth[4, 4], truth[5, 9] = 0, torch.nan
     usable = (valid & (truth > 0)).numpy()
     expected = reference.boundary_f1(prediction.double().numpy(), truth.double().numpy(), usable)

@@ -1,14 +1,17 @@
 """compute_metrics in the hands of the real Trainer: all at once, and batch by batch with nothing kept."""
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import Trainer, TrainingArguments
 
 from open_dpt.evaluation.boundary_metrics import boundary_f1
-from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics
+from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask
 from open_dpt.evaluation.segmentation_metrics import SegmentationMetrics
 from open_dpt.evaluation.validation import (
     depth_compute_metrics,
@@ -16,6 +19,7 @@ from open_dpt.evaluation.validation import (
     segmentation_compute_metrics,
 )
 
+SHARED = Path(__file__).parents[3] / "shared"
 TRAINERS_OWN = ["eval_loss", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"]
 TRAINERS_OWN += ["eval_model_preparation_time"]
 
@@ -114,6 +118,21 @@ def test_segmentation(tmp_path, mode):
     got = evaluate(logits, labels, segmentation_compute_metrics(4, id2label=names), tmp_path, **mode)
     iou = metrics.iou_per_class().tolist()
     assert got == pytest.approx(metrics.compute() | {f"iou_{names[index]}": value for index, value in enumerate(iou)})
+
+
+@pytest.mark.skipif(not (SHARED / "golden/metrics").is_dir(), reason="needs the golden metrics beside the project")
+def test_agrees_with_the_evaluator_of_the_authors(tmp_path):
+    answers, truths = [], []
+    for path in sorted((SHARED / "golden/metrics/nyu/pred").glob("*.png")):
+        scene, number = path.stem.split("_rgb_")
+        truth = SHARED / f"real/nyu/official_splits/test/{scene}/sync_depth_{number}.png"
+        for maps, file in ((answers, path), (truths, truth)):
+            maps.append(torch.from_numpy(np.array(Image.open(file)).astype(np.float32)) / 1000)
+        truths[-1] *= crop_mask("eigen", 480, 640)
+    expected = json.loads((SHARED / "golden/metrics/expected.json").read_text())["nyu"]
+    del expected["protocol"]
+    got = evaluate(answers, truths, depth_compute_metrics(), tmp_path, batch_eval_metrics=True)
+    assert {key: got[key] for key in expected} == pytest.approx(expected, abs=2e-6)
 
 
 def test_what_the_trainer_pads_with_does_not_count():

@@ -127,6 +127,13 @@ def test_what_is_unknown_or_out_of_range_does_not_count():
     assert metrics.compute()["pixels"] == 1 and metrics.compute()["abs_rel"] == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_millimetre_out_of_a_file_is_not_beyond_a_millimetre(dtype):
+    metrics = DepthMetrics(1e-3, 10)
+    metrics.update(torch.ones(1, 2), torch.tensor([[1.0, 5.0]]).div(torch.tensor([[1000.0, 1.0]])).to(dtype))
+    assert metrics.compute()["pixels"] == 1
+
+
 def test_predictions_are_clamped_and_nan_is_counted():
     metrics = DepthMetrics(1, 10)
     metrics.update(image(math.inf, -math.inf, math.nan, 99.0), image(5.0, 5.0, 5.0, 5.0))

@@ -55,6 +55,8 @@ def test_one_by_one_merged_and_without_pairs():
         parts[number % 2].update(MAP, torch.tensor(points))
     parts[0].merge(parts[1].state())
     assert parts[0].compute() == together.compute() and together.compute()["whdr"] == 0.25
+    together.update([MAP], [[]])
+    assert together.compute()["images"] == 4
     empty = OrdinalMetrics()
     empty.update(MAP, [])
     with pytest.raises(ValueError, match="need a pair"):

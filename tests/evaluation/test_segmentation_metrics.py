@@ -13,6 +13,7 @@ def test_by_hand():
     assert got["mean_iou_present"] == pytest.approx(1 / 2)
     assert got["pixel_accuracy"] == pytest.approx(2 / 3)
     assert (got["images"], got["pixels"], got["empty_images"]) == (1, 3, 0)
+    assert metrics.confusion().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]  # one 0 is taken for a 1
     assert metrics.iou_per_class()[:2].tolist() == [0.5, 0.5] and metrics.iou_per_class()[2].isnan()
 
 
