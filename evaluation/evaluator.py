@@ -1,7 +1,9 @@
 """A model or anything else that answers images, measured under a protocol.
 
-result = evaluate("nyu-eigen", "nyu/", load_adapter("Intel/dpt-large", "depth"), output="runs/large")
-result.metrics["abs_rel"]
+    result = evaluate("nyu-eigen", "nyu/", load_adapter("Intel/dpt-large", "depth"), output="runs/large")
+    result.metrics["abs_rel"]
+
+Rows are kept as they are finished (`row_files`), totals are made of them at the end (`results`).
 """
 
 from collections.abc import Iterator
@@ -81,6 +83,8 @@ def evaluate(
         raise ValueError(f"on_unreadable: must be 'stop' or 'skip', got {on_unreadable!r}.")
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ValueError(f"batch_size, limit: must be 1 or more, got {batch_size} and {limit}.")
+    if rows is not None and options:
+        raise ValueError(f"options: are for loading a data set, got {', '.join(options)} and rows. Leave one out.")
     protocol, options = _changed_by(options or {}, load_protocol(protocol) if isinstance(protocol, str) else protocol)
     _check_kind(adapter, protocol)
     own_rows, data = rows is not None, protocol.data

@@ -223,8 +223,9 @@ def test_an_option_that_the_protocol_states_changes_it(folder):
     [
         ({"limit": 0}, "must be 1 or more, got 1 and 0"),
         ({"on_unreadable": "never"}, "on_unreadable: must be 'stop' or 'skip', got 'never'"),
-        ({"rows": []}, "holds no image"),
-        ({"rows": iter(())}, "got a stream"),
+        ({"rows": [], "options": {}}, "holds no image"),
+        ({"rows": iter(()), "options": {}}, "got a stream"),
+        ({"rows": []}, "options: are for loading a data set, got depth_scale and rows"),
         ({"protocol": "own-foldr"}, "Did you mean 'own-folder'"),
         ({"options": {"scale": 1}}, "scale: not an option of folder"),
     ],
