@@ -10,8 +10,8 @@ import numpy as np
 
 from .metric_table import DEPTH_METRICS
 
-# Weights that are worked on at a time, as float64: 32 MB.
-BLOCK = 4_000_000
+# Weights that are worked on at a time: 8 MB as float64.
+BLOCK = 1_000_000
 
 # Fields of rows that are summed over images.
 SUMMED_COUNTS = ("pixels", "nan_pixels", "nonpositive_pixels", "infinite_pixels", "pairs", "ties")

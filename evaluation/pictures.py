@@ -65,7 +65,7 @@ class Extremes:
         role, rank = self._chosen[index]
         metric = METRICS[self._metric]
         score = f"{metric.text(self._scores[index])} {metric.unit}".strip()
-        title = f"{role} of {len(self._scores)}: {metric.label} {score}   {self._names[index]}"
+        title = f"{role} of {len(self._scores)}: {metric.label} = {score}   {self._names[index]}"
         path = Path(folder) / f"{role}-{rank}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, self._panel(sample, scored, kind, title))

@@ -68,10 +68,10 @@ def test_agrees_with_scipy_on_a_paired_difference_of_means():
         lambda a, b, axis: b.mean(axis) - a.mean(axis),
         paired=True,
         method="percentile",
-        n_resamples=20_000,
+        n_resamples=8_000,
         rng=1,
     ).confidence_interval
-    weights = all_draws(60, 20_000)
+    weights = all_draws(60, 8_000)
     one, two = (totals_of(rows_of(scores), IMAGES)(weights)["abs_rel"] for scores in (first, second))
     assert interval(two - one, 0.95) == pytest.approx(tuple(expected), rel=0.06)
 
