@@ -40,6 +40,16 @@ def test_thresholds_are_powers_of_5_over_4_and_strict():
     assert [got[f"delta{k}"] for k in (1, 2, 3)] == [1 / 5, 3 / 5, 4 / 5]
 
 
+def test_ratios_of_whole_millimetres_are_those_of_single_precision():
+    steps = np.arange(1, 2000)
+    truth, prediction = 4 * steps / 1000, 5 * steps / 1000  # 1.25 times that, which is not below 1.25
+    metrics = DepthMetrics(1e-3, 20)
+    assert metrics.update(torch.from_numpy(prediction)[None], torch.from_numpy(truth)[None])["delta1"] == 0
+    truth, prediction = truth.astype(np.float32), prediction.astype(np.float32)
+    within = (prediction / truth < 1.25).mean()  # rounding of the maps themselves
+    assert metrics.update(torch.from_numpy(prediction)[None], torch.from_numpy(truth)[None])["delta1"] == within
+
+
 def test_agrees_with_numpy_image_by_image(reference):
     generator = torch.Generator().manual_seed(0)
     metrics, expected = DepthMetrics(0.5, 9), []
@@ -210,13 +220,14 @@ def test_what_cannot_be_is_named(call, message):
 
 
 @pytest.mark.skipif(not (SHARED / "golden/metrics").is_dir(), reason="needs the golden metrics beside the project")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])  # ratios of exactly 1.25 must not hang on it
 @pytest.mark.parametrize("name", ["nyu", "kitti"])
-def test_agrees_with_the_evaluator_of_the_authors(name):
+def test_agrees_with_the_evaluator_of_the_authors(name, dtype):
     folder, scale, most = SHARED / "golden/metrics", *{"nyu": (1000, 10), "kitti": (256, 80)}[name]
     metrics = DepthMetrics(1e-3, most)
     for path in sorted((folder / name / "pred").glob("*.png")):
-        prediction = torch.from_numpy(np.array(Image.open(path)).astype(np.float64)) / scale
-        truth = torch.from_numpy(np.array(Image.open(_truth(name, path.stem))).astype(np.float64)) / scale
+        prediction = torch.from_numpy(np.array(Image.open(path)).astype(dtype)) / scale
+        truth = torch.from_numpy(np.array(Image.open(_truth(name, path.stem))).astype(dtype)) / scale
         if name == "kitti":  # predicted in the benchmark crop, scored on the full grid
             pasted = torch.zeros_like(truth)
             left = (truth.shape[1] - 1216) // 2
