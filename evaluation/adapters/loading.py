@@ -94,6 +94,7 @@ def _own(name: str | None, task: str, kind: str | None, device: str, dtype: str,
 
 
 def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revision: str | None) -> Adapter:
+    from ...processing.loading import locate
     from .stock_model import StockModel
 
     if _model_type(name, revision) == "open_dpt":
@@ -101,7 +102,7 @@ def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revi
             f"{name}: stored as open_dpt, which transformers has no class for. Write a stock copy with "
             "`open-dpt convert SRC DST --to transformers`, or leave out stock:."
         )
-    return StockModel.from_pretrained(name, task, kind=kind, device=device, dtype=dtype, revision=revision)
+    return StockModel.from_pretrained(locate(name), task, kind=kind, device=device, dtype=dtype, revision=revision)
 
 
 def _model_type(name: str, revision: str | None) -> str:
