@@ -59,7 +59,7 @@ class SegmentationMetrics(StreamingSums):
 
     def confusion(self) -> Tensor:
         """Pixels by [true class, predicted class], int64 (K, K)."""
-        return self._sums[:-2].view(self.num_labels, self.num_labels)
+        return self._sums[:-2].view(self.num_labels, self.num_labels).clone()
 
     def iou_per_class(self) -> Tensor:
         """Intersection over union, float64 (K,); NaN for a class that is neither labelled nor predicted."""
