@@ -1,5 +1,6 @@
 """The files of a result: result.json and rows.parquet. `results` says what they mean."""
 
+import csv
 import hashlib
 import io
 import json
@@ -13,7 +14,7 @@ import numpy as np
 from ..processing.writers import atomic_write
 
 FORMAT, FORMAT_VERSION = "open-dpt-result", 1
-RESULT_FILE, ROWS_FILE = "result.json", "rows.parquet"
+RESULT_FILE, ROWS_FILE, CONFUSION_FILE = "result.json", "rows.parquet", "confusion.csv"
 SECTIONS = ("protocol", "data", "counts", "metrics", "model", "environment", "extra")
 
 # What everything else relies on.
@@ -39,6 +40,16 @@ def write_result(folder: Path, content: dict[str, Any], rows: Any) -> Path:
     with atomic_write(folder / RESULT_FILE) as file:
         file.write(json.dumps(storable(content), indent=1, allow_nan=False).encode() + b"\n")
     return folder / RESULT_FILE
+
+
+def write_confusion(folder: Path, names: list[str], matrix: list[list[int]]) -> None:
+    """Pixels of each [true class][predicted class] as CSV, with a line and a column of names."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["true \\ predicted", *names])
+    lines.writerows([name, *row] for name, row in zip(names, matrix, strict=True))
+    with atomic_write(folder / CONFUSION_FILE) as file:
+        file.write(text.getvalue().encode())
 
 
 def result_path(path: str | Path) -> Path:

@@ -18,7 +18,17 @@ from typing import Any
 
 from .._version import __version__
 from .aggregate import aggregate, confusion_matrix, counts, iou_per_class
-from .result_files import SECTIONS, ResultError, read_rows, read_sections, result_path, sha256, storable, write_result
+from .result_files import (
+    SECTIONS,
+    ResultError,
+    read_rows,
+    read_sections,
+    result_path,
+    sha256,
+    storable,
+    write_confusion,
+    write_result,
+)
 
 __all__ = ["Result", "ResultError", "build_result", "comparable", "differences", "images_sha256"]
 
@@ -75,6 +85,8 @@ class Result:
     def save(self, folder: str | os.PathLike) -> Path:
         """Write result.json and rows.parquet into `folder`, made if missing; each is complete or not there.
 
+        Segmentation also gets confusion.csv, for spreadsheets: a line a true class, a column a predicted one.
+
         Returns:
             The path of result.json.
 
@@ -82,7 +94,11 @@ class Result:
             OSError: a file cannot be written; the message names it.
         """
         content = {"fingerprint": self.fingerprint} | {name: getattr(self, name) for name in SECTIONS}
-        return write_result(Path(folder), content, self.rows)
+        path = write_result(Path(folder), content, self.rows)
+        if "classes" in self.data and self.rows is not None:
+            names = [name for name, _ in self.extra["iou_per_class"]]
+            write_confusion(path.parent, names, self.confusion().tolist())
+        return path
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, rows: bool = True) -> "Result":

@@ -121,6 +121,8 @@ def test_segmentation_has_iou_by_class_and_a_confusion_matrix(tmp_path):
     assert result.extra["iou_per_class"] == [["wall", 0.8], ["sky", None], ["wall", 0.75]]
     np.testing.assert_array_equal(result.confusion(), [[4, 0, 1], [0, 0, 0], [0, 0, 3]])
     assert result.metrics["mean_iou"] == pytest.approx((0.8 + 0.75) / 3) and result.data["classes"] == 3
+    lines = (tmp_path / "confusion.csv").read_text().splitlines()
+    assert lines == ["true \\ predicted,wall,sky,wall", "wall,4,0,1", "sky,0,0,0", "wall,0,0,3"]
 
 
 def test_nothing_scored_is_refused():
