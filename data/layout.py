@@ -86,7 +86,7 @@ def keep_present(
     found = f"{len(files)} files are missing: {name_some(files, root)}" if files else "no images found"
     message = f"{root}: {found}."
     if missing == "error" or not complete:
-        remedy = "Pass missing='skip' to use the rest." if complete else remedy
+        remedy = "Pass missing='skip' (--option missing=skip) to use the rest." if complete else remedy
         raise DataLayoutError(f"{message} Expected inside: {layout}. {remedy}".rstrip())
     message = f"{message} {len(records) - len(complete)} of {len(records)} rows are left out."
     warnings.warn(MissingFilesWarning(message, files), stacklevel=3)

@@ -144,7 +144,7 @@ def load_shards(
     if absent := [path.name for path in expected if path not in shards]:
         message = f"{folder}: {name_some(absent)} not found."
         if missing == "error" or not shards:
-            remedy = " Pass missing='skip' to use the rest." if shards else ""
+            remedy = " Pass missing='skip' (--option missing=skip) to use the rest." if shards else ""
             raise DataLayoutError(f"{message} Expected in the data set's folder: {SHARD_LAYOUT}.{remedy}")
         files = [folder / name for name in absent]
         warnings.warn(

@@ -58,8 +58,8 @@ def _scale_message(name: str, values: np.ndarray) -> str:
     examples = ", ".join(f"{scale} ({unit}) would make it {median / scale:.3g} m" for scale, unit in _SCALES.items())
     return (
         f"depth_scale: needed, since {name} holds whole numbers (median {median:.0f}). Metres = stored value / "
-        f"depth_scale: {examples}; or divide the stored value of a point by its distance in metres. Pass depth_scale, "
-        f"or depth_kind='disparity' for maps without a unit."
+        f"depth_scale: {examples}; or divide the stored value of a point by its distance in metres. Pass it "
+        f"(--option depth_scale=1000), or depth_kind='disparity' for maps without a unit."
     )
 
 

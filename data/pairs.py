@@ -52,7 +52,8 @@ def pair_by_stem(folders: dict[str, Path], *, root: Path, layout: str, missing: 
         message = f"{root}: {len(common)} pairs, but files without a partner: {'; '.join(counts)}."
         if missing == "error":
             raise DataLayoutError(
-                f"{message} Add what is missing, or pass missing='skip' to use the {len(common)} pairs."
+                f"{message} Add what is missing, or pass missing='skip' (--option missing=skip) to use the "
+                f"{len(common)} pairs."
             )
         warnings.warn(MissingFilesWarning(message, [path for paths in alone.values() for path in paths]), stacklevel=3)
     return [{"stem": stem} | {column: files[stem] for column, files in found.items()} for stem in common]

@@ -120,7 +120,7 @@ def test_a_word_that_is_no_option_or_value_is_named(run, capsys, words, told):
         ({"kind": "disparity"}, ["needs predictions in metres, got disparity", "least-squares-disparity"]),
         ({"kind": "labels"}, ["must be one of depth (metres)", "got 'labels'"]),
         ({"protocol": "camvid", "scale": None}, ["must be one of labels (class ids from 0)", "got 'depth'"]),
-        ({"scale": None}, ["depth_scale: needed", "1000 (millimetres", "Pass depth_scale"]),
+        ({"scale": None}, ["depth_scale: needed", "1000 (millimetres", "--option depth_scale=1000"]),
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_before_anything_is_written(run, place, words, told):

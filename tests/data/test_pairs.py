@@ -31,7 +31,7 @@ def test_files_without_a_partner_are_counted_and_named(pair):
         pair(["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], ["a.png", "z.png"])
     assert "4 in images/ (b.jpg, c.jpg, d.jpg and 1 more)" in str(error.value)
     assert "1 in masks/ (z.png)" in str(error.value)
-    assert "missing='skip' to use the 1" in str(error.value)
+    assert "missing=skip) to use the 1 pairs" in str(error.value)
 
 
 def test_or_left_out_with_a_warning_that_holds_them_all(pair):
