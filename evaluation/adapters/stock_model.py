@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoModelForDepthEstimation,
     AutoModelForSemanticSegmentation,
     AutoModelForUniversalSegmentation,
@@ -138,6 +137,8 @@ class StockModel:
                 location, revision=revision, dtype=getattr(torch, dtype), output_loading_info=True
             )
             _check_complete(config.model_type, found["missing_keys"], location)
+            from transformers import AutoImageProcessor  # some versions have it only beside torchvision
+
             processor = AutoImageProcessor.from_pretrained(location, revision=revision)
         return cls(
             model.to(device),
@@ -157,7 +158,7 @@ class StockModel:
     def predict(self, samples: list[dict[str, Any]], inference: InferenceRule) -> list[Tensor]:
         """See `Adapter.predict`; images that become inputs of one shape run together. The rule has no say."""
         answers: list[Any] = [None] * len(samples)
-        inputs = [self._prepared(sample["image"]) for sample in samples]
+        inputs = [self._prepared(sample) for sample in samples]
         for indices in _groups(inputs):
             images = [samples[index] for index in indices]
             with failures_told(self.name, f"answer {images[0]['name']}"):
@@ -180,9 +181,10 @@ class StockModel:
             notes=[f"{type(self.model).__name__} of transformers", *self._notes],
         )
 
-    def _prepared(self, image: Tensor) -> dict[str, Any]:
-        picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
-        inputs = self.processor(picture, return_tensors="pt")
+    def _prepared(self, sample: dict[str, Any]) -> dict[str, Any]:
+        picture = Image.fromarray(np.ascontiguousarray(sample["image"].permute(1, 2, 0).cpu().numpy()))
+        with failures_told(self.name, f"answer {sample['name']}"):
+            inputs = self.processor(picture, return_tensors="pt")
         return {key: value for key, value in inputs.items() if key in self._inputs}
 
     def _answers(self, inputs: list[dict[str, Any]], samples: list[dict[str, Any]]) -> list[Tensor]:

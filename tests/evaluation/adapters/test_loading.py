@@ -66,7 +66,8 @@ def test_other_model_types_are_run_by_transformers_unless_ours_is_asked_for(tmp_
         fusion_hidden_size=8, head_hidden_size=8,
     )  # fmt: skip
     transformers.DepthAnythingForDepthEstimation(config).save_pretrained(tmp_path)
-    transformers.DPTImageProcessorPil(size={"height": 56, "width": 56}).save_pretrained(tmp_path)
+    settings = {"image_processor_type": "DPTImageProcessor", "size": {"height": 56, "width": 56}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     assert isinstance(load_adapter(str(tmp_path), "depth"), StockModel)
     assert isinstance(load_adapter(f"own:{tmp_path}", "depth"), OwnModel)
 

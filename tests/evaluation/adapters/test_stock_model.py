@@ -1,6 +1,7 @@
 """Models of transformers with their own processors: tiny ones with random weights, saved and loaded by name."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -173,7 +174,8 @@ def _random(model_class, config: dict) -> torch.nn.Module:
 
 
 def _processor_class(name: str) -> type:
-    return getattr(transformers, name if is_torchvision_available() else f"{name}Pil")
+    without = getattr(transformers, f"{name}Pil", None)
+    return getattr(transformers, name) if is_torchvision_available() or without is None else without
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -222,6 +224,15 @@ def test_the_stock_dpt_answers_as_ours_with_the_same_weights_on_squares(saved, r
     inside = (ours > ours.min()) & (ours < ours.max())
     assert inside.float().mean() > 0.9
     torch.testing.assert_close(ours[inside], theirs[inside], rtol=1e-4, atol=1e-5 * theirs.abs().max().item())
+
+
+def test_the_fingerprint_is_that_of_the_weights_wherever_they_lie(saved, tmp_path):
+    folder = shutil.copytree(saved("glpn"), tmp_path / "copy")
+    here, there = (StockModel.from_pretrained(str(place), "depth") for place in (saved("glpn"), folder))
+    assert here.describe()["fingerprint"] == there.describe()["fingerprint"]
+    with torch.no_grad():
+        there.model.head.get_parameter("head.0.weight").add_(1)
+    assert here.describe()["fingerprint"] != there.describe()["fingerprint"]
 
 
 def test_a_centre_crop_is_turned_off_for_it_would_leave_pixels_unanswered(saved):
@@ -273,9 +284,10 @@ def test_kinds_can_be_stated_and_must_be_where_nothing_is_known(saved):
         StockModel(adapter.model, adapter.processor, "depth", name="new")
 
 
-def test_what_a_model_cannot_take_is_told_in_one_line(saved, rule, sample):
+@pytest.mark.parametrize("size", [{"height": 8, "width": 8}, {"longest_edge": 8}])
+def test_what_a_model_or_its_processor_cannot_take_is_told_in_one_line(saved, rule, sample, size):
     adapter = StockModel.from_pretrained(str(saved("dpt")), "depth")
-    adapter.processor.size = {"height": 8, "width": 8}  # less than a patch
+    adapter.processor.size = size  # less than a patch, and of a kind that this processor does not know
     with pytest.raises(AdapterError, match=r"cannot answer 0\.png \(\w*Error: ") as caught:
         adapter.predict([sample(60, 80)], rule())
     assert "\n" not in str(caught.value)
