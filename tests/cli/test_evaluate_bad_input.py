@@ -1,52 +1,17 @@
-"""`open-dpt evaluate` with all that can be wrong: one line that says what would be right, and nothing lost.
+"""`open-dpt evaluate` with all that can be wrong: one line that says what would be right, or a count.
 
-Predictions are files or a few lines of Python, so that no model runs.
+Predictions are files, so that no model runs. The data and the command are fixtures of conftest.
 """
-
-import errno
-import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from open_dpt.cli.main import main
 from open_dpt.evaluation.protocol import load_protocol, protocol_names
 from open_dpt.evaluation.results import Result
-from open_dpt.evaluation.row_files import RowWriter
 
 HEIGHT, WIDTH, IMAGES = 48, 64, 4
 ERROR = 1.1  # of the predictions, a factor
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """The working folder, with data/images, data/depths (millimetres) and pred/ (metres, npy)."""
-    monkeypatch.chdir(tmp_path)
-    random = np.random.default_rng(0)
-    for folder in ("data/images", "data/depths", "pred"):
-        (tmp_path / folder).mkdir(parents=True)
-    for name in range(IMAGES):
-        _picture(tmp_path / f"data/images/{name}.png", random.integers(0, 256, (HEIGHT, WIDTH, 3)), np.uint8)
-        millimetres = random.integers(1000, 5000, (HEIGHT, WIDTH))
-        _picture(tmp_path / f"data/depths/{name}.png", millimetres, np.uint16)
-        np.save(tmp_path / f"pred/{name}.npy", (ERROR * millimetres / 1000).astype(np.float32))
-    return tmp_path
-
-
-@pytest.fixture
-def run(place, capsys):
-    """Runs the command on that data; gives exit status, output, and the lines of the error stream."""
-
-    def run(*more, protocol="own-folder", data="data", model="pred", kind="depth", scale=1000):
-        given = {"--protocol": protocol, "--data": data, "--model": model, "--kind": kind}
-        words = [word for key, value in given.items() if value is not None for word in (key, str(value))]
-        words += ["--option", f"depth_scale={scale}"] if scale else []
-        status = main(["evaluate", *words, "--output", str(place / "out"), "--device", "cpu", *more])
-        out, err = capsys.readouterr()
-        return status, out, [line for line in err.splitlines() if line.strip()]
-
-    return run
 
 
 def _picture(path, values, dtype):
@@ -59,15 +24,6 @@ def _cut(path):
 
 def _result(place) -> Result:
     return Result.load(place / "out")
-
-
-def _refused(answer, *told):
-    """The request was refused in one line that tells all of `told`."""
-    status, out, lines = answer
-    assert status == 2 and not out
-    assert len(lines) == 1 and lines[0].startswith("open-dpt evaluate: "), lines
-    for text in told:
-        assert text in lines[0], lines[0]
 
 
 def test_good_input_is_scored(run, place):
@@ -124,7 +80,7 @@ def test_a_word_that_is_no_option_or_value_is_named(run, capsys, words, told):
     ],
 )
 def test_a_request_that_cannot_be_met_is_refused_before_anything_is_written(run, place, words, told):
-    _refused(run(*words.pop("more", ()), **words), *told)
+    run(*words.pop("more", ()), **words).refused(*told)
     assert not (place / "out").exists()
 
 
@@ -133,7 +89,7 @@ def test_each_protocol_says_what_its_data_set_lacks(run, place, name):
     (place / "empty").mkdir()
     task = load_protocol(name).task
     kind = "labels" if task == "segmentation" else "disparity" if name.startswith("zero-shot") else "depth"
-    _refused(run(protocol=name, data="empty", kind=kind, scale=None), str(place / "empty"), "Expected inside")
+    run(protocol=name, data="empty", kind=kind, scale=None).refused(str(place / "empty"), "Expected inside")
 
 
 # Predictions.
@@ -141,12 +97,12 @@ def test_each_protocol_says_what_its_data_set_lacks(run, place, name):
 
 def test_a_prediction_of_another_size_is_refused(run, place):
     np.save(place / "pred/2.npy", np.ones((HEIGHT // 2, WIDTH // 2), np.float32))
-    _refused(run(), "2.png: prediction must be 48 x 64 as its image is, got 24 x 32")
+    run().refused("2.png: prediction must be 48 x 64 as its image is, got 24 x 32")
 
 
 def test_a_missing_prediction_is_refused_before_the_run(run, place):
     (place / "pred/2.npy").unlink()
-    _refused(run(), "1 of 4 images have no prediction", "images/2, 2")
+    run().refused("1 of 4 images have no prediction", "images/2, 2")
     assert not (place / "out").exists()
 
 
@@ -215,7 +171,7 @@ def test_mixed_units_are_told(run, place, factor, scale, told):
 
 
 def test_mixed_units_are_told_where_nothing_counts_because_of_them(run):
-    _refused(run("--change", "score.truth_range=[0.001,10]", scale=1), "none of 4 images", "ground truth is about 909")
+    run("--change", "score.truth_range=[0.001,10]", scale=1).refused("none of 4 images", "ground truth is about 909")
 
 
 def test_another_prediction_scale_is_another_run(run, place):
@@ -224,7 +180,7 @@ def test_another_prediction_scale_is_another_run(run, place):
         path.unlink()
     assert run("--prediction-scale", "1000")[0] == 0
     assert _result(place).metrics["abs_rel"] == pytest.approx(ERROR - 1, abs=1e-3)
-    _refused(run("--prediction-scale", "500"), "out: holds rows made with another model's processor", "--overwrite")
+    run("--prediction-scale", "500").refused("out: holds rows made with another model's processor", "--overwrite")
     assert run("--prediction-scale", "500", "--overwrite")[0] == 0
     assert _result(place).metrics["abs_rel"] == pytest.approx(2 * ERROR - 1, abs=1e-3)
 
@@ -245,7 +201,7 @@ def test_an_image_without_ground_truth_is_left_out_and_counted(run, place):
 def test_no_ground_truth_at_all_is_refused(run, place):
     for path in (place / "data/depths").iterdir():
         _picture(path, np.zeros((HEIGHT, WIDTH)), np.uint16)
-    _refused(run(), "none of 4 images could be scored: 4 empty (ground truth has no known pixel). Check")
+    run().refused("none of 4 images could be scored: 4 empty (ground truth has no known pixel). Check")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +229,7 @@ def test_a_file_that_was_mended_is_read_by_the_next_run(run, place):
 def test_nothing_readable_is_refused(run, place):
     for path in (place / "data/images").iterdir():
         _cut(path)
-    _refused(run(), "none of 4 images could be scored: 4 unreadable (", "0.png: image is corrupt or truncated")
+    run().refused("none of 4 images could be scored: 4 unreadable (", "0.png: image is corrupt or truncated")
 
 
 def test_truth_of_another_size_is_named(run, place):
@@ -284,135 +240,7 @@ def test_truth_of_another_size_is_named(run, place):
 
 def test_a_missing_partner_is_refused_or_skipped(run, place):
     (place / "data/depths/1.png").unlink()
-    _refused(run(), "files without a partner", "missing='skip'")
+    run().refused("files without a partner", "missing='skip'")
     status, out, lines = run("--option", "missing=skip")
     assert status == 0 and "3 scored of 3" in out
     assert len(lines) == 1 and "data: 3 pairs, but files without a partner: 1 in images/ (1.png)" in lines[0]
-
-
-# The output.
-
-
-def test_an_output_of_other_settings_is_left_alone(run, place):
-    assert run()[0] == 0
-    before = (place / "out/result.json").read_bytes()
-    _refused(run("--align", "median"), "out: holds rows made with another protocol", "--overwrite")
-    assert (place / "out/result.json").read_bytes() == before
-    assert run("--align", "median", "--overwrite")[0] == 0
-    assert _result(place).metrics["abs_rel"] == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("output", ["file", "file/below"])
-def test_an_output_that_cannot_be_a_folder_is_refused(run, place, output):
-    (place / "file").write_text("mine")
-    _refused(run("--output", str(place / output)), "file")
-    assert (place / "file").read_text() == "mine"
-
-
-def test_a_full_disk_keeps_what_is_finished(run, place, monkeypatch):
-    add, calls = RowWriter.add, []
-
-    def full(self, row):
-        calls.extend([row["index"]] if "index" in row else [])
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device", str(place / "out"))
-        add(self, row)
-
-    monkeypatch.setattr(RowWriter, "add", full)
-    _refused(run(), "out: no space left on device. Free some space.")
-    assert not (place / "out/result.json").exists()
-    assert run()[0] == 0
-    assert calls == [0, 1, 2, 2, 3]  # two were kept
-    assert _result(place).metrics["abs_rel"] == pytest.approx(ERROR - 1, rel=1e-6)
-
-
-CODE = """
-from pathlib import Path
-import numpy as np
-
-def predict(image):
-    with open("calls", "a") as file:
-        file.write("x")
-    if Path("stop").exists() and len(Path("calls").read_text()) == 3:
-        raise KeyboardInterrupt
-    return np.full(image.shape[:2], 2.0)
-
-predict.kind = "depth"
-"""
-
-
-def test_a_run_that_is_interrupted_continues(run, place):
-    (place / "mine.py").write_text(CODE)
-    (place / "stop").touch()
-    status, out, lines = run(model="mine.py:predict", kind=None)
-    assert status == 130 and not out
-    assert [line.split(": ", 1)[1] for line in lines] == [
-        "keeps what is finished; the same command continues.",
-        "interrupted",
-    ]
-    (place / "stop").unlink()
-    status, out, _ = run(model="mine.py:predict", kind=None)
-    assert status == 0 and "4 scored of 4" in out
-    assert (place / "calls").stat().st_size >= 3 + 2
-    rows = _result(place).rows.to_pylist()
-    assert [row["index"] for row in rows] == [0, 1, 2, 3]
-
-
-def test_a_first_mistake_is_not_in_the_way_of_the_mended_command(run, place):
-    _refused(run("--change", "score.truth_range=[0.001,10]", scale=1), "none of 4 images")
-    status, _, lines = run("--change", "score.truth_range=[0.001,10]")
-    assert status == 0 and not lines
-
-
-def test_files_of_somebody_else_are_left_alone(run, place):
-    (place / "out").mkdir()
-    for name in ("rows-0.jsonl", "rows-mine.jsonl"):
-        (place / "out" / name).write_text('{"my": "rows"}\n')
-    _refused(run(), "rows-0.jsonl: is no file of this command")
-    (place / "out/rows-0.jsonl").unlink()
-    assert run("--overwrite")[0] == 0
-    assert (place / "out/rows-mine.jsonl").read_text() == '{"my": "rows"}\n'
-
-
-def test_a_line_torn_by_a_crash_is_done_again(run, place):
-    assert run()[0] == 0
-    expected = _result(place)
-    (rows,) = (place / "out").glob("rows-*.jsonl")
-    text = rows.read_text()
-    rows.write_text(text[: len(text) - 40])
-    (place / "out/result.json").unlink()
-    assert run()[0] == 0
-    assert _result(place).metrics == expected.metrics and _result(place).counts == expected.counts
-
-
-def test_own_code_that_fails_is_told_in_one_line(run, place):
-    (place / "mine.py").write_text("def predict(image):\n    return 1 / 0\n\npredict.kind = 'depth'\n")
-    _refused(run(model="mine.py:predict", kind=None), "mine.py:predict", "ZeroDivisionError")
-    (place / "mine.py").write_text("def predict(image):\n    return image\n\npredict.kind = 'depth'\n")
-    _refused(run(model="mine.py:predict", kind=None), "must return one value a pixel")
-
-
-# What must change nothing.
-
-
-def test_batches_limits_and_formats_change_no_score(run, place):
-    assert run()[0] == 0
-    expected = {row["name"]: row["abs_rel"] for row in _result(place).rows.to_pylist()}
-    assert run("--batch-size", "3", "--overwrite")[0] == 0
-    assert {row["name"]: row["abs_rel"] for row in _result(place).rows.to_pylist()} == expected
-    assert run("--limit", "2", "--overwrite")[0] == 0
-    some = {row["name"]: row["abs_rel"] for row in _result(place).rows.to_pylist()}
-    assert len(some) == 2 and some.items() <= expected.items()
-    for path in (place / "pred").iterdir():
-        np.savez(path.with_suffix(".npz"), np.load(path))
-        path.unlink()
-    assert run("--overwrite")[0] == 0
-    assert {row["name"]: row["abs_rel"] for row in _result(place).rows.to_pylist()} == expected
-
-
-def test_the_result_is_json_without_surprises(run, place):
-    """NaN is no JSON: other programs must be able to read it."""
-    np.save(place / "pred/2.npy", np.full((HEIGHT, WIDTH), np.nan, np.float32))
-    assert run()[0] == 0
-    text = (place / "out/result.json").read_text()
-    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in result.json"))
