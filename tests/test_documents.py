@@ -1,19 +1,23 @@
-"""The examples in README.md do what they say."""
+"""The examples in the documents do what they say."""
 
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from open_dpt.cli.main import main
+from open_dpt.evaluation import protocol_names
 from open_dpt.processing import DepthPrediction
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def _blocks(language: str, document: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_the_python_examples_run(tiny_depth_folder, photo, tmp_path, monkeypatch):
@@ -30,10 +34,12 @@ def test_the_python_examples_run(tiny_depth_folder, photo, tmp_path, monkeypatch
     assert np.isfinite(saved.values).all()
 
 
-def test_the_commands_exist(capsys):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_commands_exist(document, capsys):
     """Every `open-dpt` line parses; what the commands do is tested in tests/cli."""
-    lines = [line for block in _blocks("bash") for line in block.splitlines() if line.startswith("open-dpt")]
-    assert len(lines) >= 5
+    text = "".join(_blocks("bash", document)).replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.startswith("open-dpt")]
+    assert lines or document.name not in ("README.md", "evaluation.md")
     for line in lines:
         words = line.split("#")[0].replace("'", "").split()[1:]
         try:
@@ -41,3 +47,19 @@ def test_the_commands_exist(capsys):
         except SystemExit as end:
             assert end.code == 0, line
     assert capsys.readouterr().err == ""
+
+
+def test_every_protocol_is_explained():
+    """By its name, or by the name that it varies: `-long384` and `-multiscale` are explained once for all."""
+    words = set(re.findall(r"`(\S+)`", (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")))
+    endings = ("-long384", "-multiscale-flip", "-multiscale")
+    assert {"zero-shot-X-long384", *endings[1:]} <= words
+    for name in protocol_names():
+        ending = next((ending for ending in endings if name.endswith(ending)), "")
+        assert name.removesuffix(ending) in words, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
