@@ -108,8 +108,9 @@ class MultiScale:
     def scores(self, forward: Forward, pixels: Tensor, black: Tensor, *, batch_size: int = 1) -> Tensor:
         """Score of every class at every pixel, float32 (K, H, W); arguments and errors as `labels`.
 
-        Probabilities for "mean-probability". For "exp-of-sum" sums of exponentials; where these could exceed float32,
-        all are divided by one common number.
+        Probabilities for "mean-probability". For "exp-of-sum" sums of exponentials as they are; only if one could
+        exceed float32, which takes an exponent above 80, all of the image are divided by one number. That moves no
+        class before another, but what is then more than 180 exponents below the largest becomes 0.
         """
         return torch.cat(list(self._chunks(forward, pixels, black, batch_size)))
 

@@ -191,6 +191,14 @@ def test_exponentials_within_float32_are_what_they_are():
     assert scores.tolist() == [[[torch.tensor(80.0).exp().item()]]] * 2
 
 
+def test_there_is_room_for_the_sum_of_the_largest_exponentials():
+    largest = 44 * torch.ones(1, 2, 24, 24)  # exp(88) fits, but not four of them
+    scores = MultiScale(flip=True, **SMALL).scores(
+        lambda w: largest.expand(len(w), -1, -1, -1), torch.zeros(3, 50, 70), BLACK
+    )
+    assert scores.isfinite().all() and (scores > 0).all()
+
+
 def test_windows_of_different_magnitude_are_weighed_as_in_double_precision():
     """The offset rises from window to window and from scale to scale; earlier sums must follow."""
     calls = iter(range(1000))
