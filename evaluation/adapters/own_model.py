@@ -119,4 +119,4 @@ def _strategy(inference: InferenceRule) -> MultiScale | None:
         return None
     # Null means the published value, except for base_size, where it means the image's own size.
     given = {key: getattr(inference, key) for key in ("window", "stride", "combine") if getattr(inference, key)}
-    return MultiScale(inference.scales, flip=inference.flip, base_size=inference.base_size, **given)
+    return MultiScale(inference.scales, base_size=inference.base_size, **given)

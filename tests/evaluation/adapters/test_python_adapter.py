@@ -61,7 +61,9 @@ def test_a_function_of_a_file(file, rule, sample):
 def test_a_class_of_a_file_and_class_ids(file, rule, sample):
     adapter = PythonAdapter.load(f"{file}:Model", "depth")
     assert adapter.kind == "depth"
-    assert (adapter.predict([sample(6, 8)], rule())[0] == 2.5).all()
+    (answer,) = adapter.predict([sample(6, 8)], rule())
+    assert (answer == 2.5).all()
+    assert not answer.requires_grad
     adapter = PythonAdapter.load(f"{file}:labels", "segmentation")
     (answer,) = adapter.predict([sample(6, 8)], rule())
     assert answer.dtype == torch.int64

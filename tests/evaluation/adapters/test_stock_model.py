@@ -211,6 +211,21 @@ def _by_hand(adapter: StockModel, task: str, image: torch.Tensor) -> torch.Tenso
     return adapter.processor.post_process_depth_estimation(outputs, target_sizes=sizes, **extra)[0]["predicted_depth"]
 
 
+def test_source_sizes_are_passed_to_those_that_ask_for_them(saved, rule, sample):
+    """As ZoeDepth's post-processing does, which needs torchvision."""
+    model = transformers.GLPNForDepthEstimation.from_pretrained(saved("glpn"))
+    asked = []
+
+    class Processor(_processor_class("GLPNImageProcessor")):
+        def post_process_depth_estimation(self, outputs, source_sizes=None, target_sizes=None):
+            asked.append((source_sizes, target_sizes))
+            return super().post_process_depth_estimation(outputs, target_sizes)
+
+    adapter = StockModel(model, Processor(), "depth", name="glpn")
+    adapter.predict([sample(70, 50)], rule())
+    assert asked == [([(70, 50)], [(70, 50)])]
+
+
 @pytest.mark.parametrize("side", [64, 128])
 def test_the_stock_dpt_answers_as_ours_with_the_same_weights_on_squares(saved, rule, sample, side):
     folder = saved("dpt")
