@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..processing.resize import resize_prediction
@@ -126,21 +125,18 @@ def _on_grid(
     elif got not in (seen, own):
         wanted = " or ".join(f"{height} x {width}" for height, width in dict.fromkeys((seen, size)))
         raise ValueError(f"prediction must be {wanted} as its image is, got {got[0]} x {got[1]}. Resize it.")
-    if own != size:  # truth that has its own size: no image crop then
-        return _resized(maps, own, protocol.inference.output_resize), truth, known
+    if own != size:
+        if seen != size:
+            raise ValueError(
+                f"image_crop {protocol.image_crop}: needs ground truth as large as its image, {size[0]} x {size[1]}, got "
+                f"{own[0]} x {own[1]}. Change image_crop to none."
+            )
+        return resize_prediction(maps[None], own, mode=protocol.inference.output_resize)[0], truth, known
     if protocol.score.grid == "crop":
         return maps, truth[top:bottom, left:right], known[top:bottom, left:right]
     pasted = maps.new_full((len(maps), *size), torch.nan)
     pasted[:, top:bottom, left:right] = maps
     return pasted, truth, known
-
-
-def _resized(maps: Tensor, size: tuple[int, int], how: str) -> Tensor:
-    if tuple(maps.shape[1:]) == size:
-        return maps
-    if how == "bilinear-corners":
-        return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=True)[0]
-    return resize_prediction(maps[None], size, mode=how)[0]
 
 
 def _inside(truth: Tensor, span: Span) -> Tensor:

@@ -137,19 +137,21 @@ def resize_prediction(maps: torch.Tensor, size: tuple[int, int] | None, *, mode:
 
     Returns:
         float32 tensor (B, C, height, width). Each map stays within its own minimum and maximum: cubic overshoot would
-        turn disparity negative, and rounding would give a constant map structure.
+        turn disparity negative, and rounding would give a constant map structure. NaN spreads to the pixels that it
+        has a part in, and no further.
     """
     maps = maps.float()
     if size is None or tuple(maps.shape[-2:]) == tuple(size):
         return maps
     if mode == "nearest":
         return resize_nearest(maps, size)
-    if mode == "bilinear-corners":
-        return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)
-    if mode not in ("bicubic", "bilinear"):
+    if mode not in ("bicubic", "bilinear", "bilinear-corners"):
         raise ValueError(f"mode: must be 'bicubic', 'bilinear', 'bilinear-corners' or 'nearest', got {mode!r}.")
-    resized = F.interpolate(maps, size=size, mode=mode, align_corners=False)
-    return resized.clamp(maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True))
+    kind, _, corners = mode.partition("-")
+    resized = F.interpolate(maps, size=size, mode=kind, align_corners=bool(corners))
+    # Not maps.amin(): one NaN would become the bound of the whole map.
+    least, largest = (torch.where(maps.isnan(), bound, maps) for bound in (math.inf, -math.inf))
+    return resized.clamp(least.amin((-2, -1), keepdim=True), largest.amax((-2, -1), keepdim=True))
 
 
 def _pillow_resize(image: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:

@@ -204,6 +204,13 @@ def test_truth_of_its_own_size_gets_the_prediction_resized():
     scored = score(torch.full((48, 72), 3.0), "depth", sample(truth, (48, 72)), OWN)
     assert scored.prediction.shape == (24, 36) and scored.row["abs_rel"] == pytest.approx(0, abs=1e-7)
     assert score(truth, "depth", sample(truth, (48, 72)), OWN).row["pixels"] == 24 * 36
+    hole = torch.full((48, 72), 3.0)
+    hole[0, 0] = math.nan
+    left_out = OWN.with_changes({"score.unusable": "excluded"})
+    assert 0 < score(hole, "depth", sample(truth, (48, 72)), left_out).row["nan_pixels"] <= 4
+    one = sample(truth, (352, 1216), image_size=(375, 1242))
+    with pytest.raises(ValueError, match=r"a/b.png: image_crop kb: .* 375 x 1242, got 24 x 36"):
+        score(torch.ones(352, 1216), "depth", one, KITTI)
 
 
 def test_boundaries_need_dense_truth():

@@ -126,7 +126,7 @@ def test_depth_batches_resize_like_single_maps():
     )
 
 
-@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "nearest"])
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "bilinear-corners", "nearest"])
 def test_predictions_stay_within_their_own_range(mode):
     maps = torch.zeros(1, 2, 6, 6)
     maps[:, 0, :, 3:] = 1
@@ -149,3 +149,13 @@ def test_predicted_cubic_equals_the_authors_inside_the_range():
     expected = torch.nn.functional.interpolate(maps, size=(50, 70), mode="bicubic", align_corners=False)
     inside = (expected >= maps.min()) & (expected <= maps.max())
     assert torch.equal(resize_prediction(maps, (50, 70))[inside], expected[inside])
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "bilinear-corners"])
+def test_a_hole_in_a_prediction_stays_a_hole_and_does_not_swallow_the_map(mode):
+    maps = torch.rand(1, 2, 20, 30) + 1
+    whole = resize_prediction(maps, (40, 60), mode=mode)
+    maps[0, 0, 0, 0] = torch.nan
+    resized = resize_prediction(maps, (40, 60), mode=mode)
+    assert resized[0, 0, 0, 0].isnan() and not resized[0, 0, 8:, 8:].isnan().any()
+    assert torch.equal(resized[0, 0, 8:, 8:], whole[0, 0, 8:, 8:]) and torch.equal(resized[0, 1], whole[0, 1])
