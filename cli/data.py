@@ -50,10 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from ..data.check import check_rows, spread
+    from ..data.check import check_rows
     from ..data.layout import MissingFilesWarning
     from ..data.registry import DATASETS, class_names, load_data
-    from ..data.samples import raw_rows
+    from ..data.samples import raw_rows, spread
 
     info = DATASETS[arguments.dataset]
     split = arguments.split or next(iter(info.splits), "train")
@@ -157,9 +157,8 @@ def _print_labels(report: Any) -> None:
 
 
 def _draw(arguments: argparse.Namespace, rows: Any, report: Any, heading: str, split: str) -> Path | None:
-    from ..data.check import spread
     from ..data.contact_sheet import draw_contact_sheet
-    from ..data.samples import read_sample
+    from ..data.samples import read_sample, spread
     from ..processing.writers import write_image
 
     usable = report.usable

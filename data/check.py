@@ -16,7 +16,7 @@ import numpy as np
 from .label_rules import IGNORED
 from .layout import name_some
 from .readers import SampleError, read_map
-from .samples import read_sample
+from .samples import read_sample, spread
 
 # Median distance of a picture in metres that is not a mistake of the scale: from a macro shot to an aerial one.
 PLAUSIBLE_METRES = (0.1, 200.0)
@@ -69,13 +69,6 @@ class Report:
         for each in self.usable:
             total.update(each.labels)
         return total
-
-
-def spread(count: int, limit: int | None) -> list[int]:
-    """At most `limit` of `count` indices, evenly spaced."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    return np.linspace(0, count - 1, limit).round().astype(int).tolist()
 
 
 def check_rows(

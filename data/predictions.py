@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from .samples import raw_rows, read_sample
+from .read_ahead import UnreadableRow, expected, read_ahead, tried
+from .samples import raw_rows, read_sample, spread
 
 # Batches of input that are read ahead to find images of equal size.
 WINDOW_BATCHES = 4
@@ -32,14 +32,6 @@ class RowPrediction:
     index: int
     sample: dict[str, Any]
     values: Tensor
-
-
-@dataclass(frozen=True)
-class UnreadableRow:
-    """Stands in the stream for a row whose files cannot be read."""
-
-    index: int
-    error: Exception
 
 
 def predict_rows(
@@ -84,8 +76,7 @@ def predict_rows(
         raise ValueError(f"on_unreadable: must be 'stop' or 'skip', got {on_unreadable!r}.")
     if batch_size < 1 or (limit is not None and limit < 1):
         raise ValueError(f"batch_size, limit: must be 1 or more, got {batch_size} and {limit}.")
-    prepare = _Prepare(processor, read)
-    stream = _prepared(prepare, _share(rows, limit, skip, accelerator), num_workers)
+    stream = _prepared(rows, processor, read, limit, skip, accelerator, num_workers)
     was_training = model.training
     model.eval()
     try:
@@ -123,58 +114,27 @@ def _predict(model, processor, stream: Iterator, accelerator, batch_size: int, o
 
 @dataclass(frozen=True)
 class _Prepare:
-    """From a row to (index, sample, network input), or to an `UnreadableRow`."""
+    """From the index of a row to (index, sample, network input)."""
 
+    rows: Any
     processor: Any
     read: Callable[[dict], dict]
 
-    def __call__(self, index: int, row: dict) -> tuple[int, dict, Tensor] | UnreadableRow:
-        try:
-            sample = self.read(row)
-            return index, sample, self.processor(sample["image"])["pixel_values"][0]
-        except (OSError, ValueError) as error:
-            # As a value: a data loader would put a whole stack trace into the message.
-            return UnreadableRow(index, error)
+    def __call__(self, index: int) -> tuple[int, dict, Tensor]:
+        sample = self.read(self.rows[index])
+        return index, sample, self.processor(sample["image"])["pixel_values"][0]
 
 
-@dataclass(frozen=True)
-class _PreparedRows:
-    """What a data loader reads ahead of."""
-
-    prepare: _Prepare
-    rows: Any
-    indices: list[int]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int):
-        index = self.indices[position]
-        return self.prepare(index, self.rows[index])
-
-
-def _share(rows: Any, limit: int | None, skip: Collection[int], accelerator) -> Any:
-    """(rows, indices) of this process, or for a stream an iterator of (index, row)."""
+def _prepared(rows: Any, processor, read, limit: int | None, skip: Collection[int], accelerator, workers: int):
+    """What `_Prepare` makes of this process's rows, and `UnreadableRow`s."""
     rank, world = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
     rows = rows if isinstance(rows, list) else raw_rows(rows)
-    if not hasattr(rows, "__len__"):
-        left = ((index, row) for index, row in enumerate(islice(rows, limit)) if index not in skip)
-        return islice(left, rank, None, world)
-    total = len(rows)
-    count = min(limit or total, total)
-    indices = [position * total // count for position in range(count)]
-    return rows, [index for index in indices if index not in skip][rank::world]
-
-
-def _prepared(prepare: _Prepare, share: Any, num_workers: int) -> Iterator:
-    if isinstance(share, tuple):
-        rows = _PreparedRows(prepare, *share)
-        return iter(DataLoader(rows, batch_size=None, num_workers=num_workers, collate_fn=_as_it_is))
-    return (prepare(index, row) for index, row in share)
-
-
-def _as_it_is(item: Any) -> Any:
-    return item
+    if hasattr(rows, "__len__"):
+        indices = [index for index in spread(len(rows), limit) if index not in skip]
+        return read_ahead(_Prepare(rows, processor, read), indices[rank::world], workers)
+    left = ((index, row) for index, row in enumerate(islice(rows, limit)) if index not in skip)
+    share = islice(left, rank, None, world)
+    return expected(tried(_Prepare({index: row}, processor, read), index) for index, row in share)
 
 
 def _batched(stream: Iterator, batch_size: int, failures: list[UnreadableRow]) -> Iterator[list]:

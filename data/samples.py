@@ -101,6 +101,12 @@ def raw_rows(rows: "Dataset | IterableDataset") -> "Dataset | IterableDataset":
     return rows
 
 
+def spread(count: int, limit: int | None) -> list[int]:
+    """Positions of at most `limit` of `count` rows, evenly over all; of all without a limit."""
+    chosen = min(limit or count, count)
+    return [place * count // chosen for place in range(chosen)]
+
+
 def read_sample(row: dict[str, Any], *, resize_maps: bool = False) -> dict[str, Any]:
     """Read what a row points to.
 

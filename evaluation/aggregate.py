@@ -10,18 +10,13 @@ import numpy as np
 
 from .metric_table import DEPTH_METRICS
 
-# Weights that are worked on at a time: 8 MB as float64.
-BLOCK = 1_000_000
-
 # Fields of rows that are summed over images.
 SUMMED_COUNTS = ("pixels", "nan_pixels", "nonpositive_pixels", "infinite_pixels", "pairs", "ties")
 
 Totals = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def aggregate(
-    rows: Any, protocol: Any, weights: np.ndarray | None = None, *, classes: int | None = None
-) -> dict[str, Any]:
+def aggregate(rows: Any, protocol: Any, *, classes: int | None = None) -> dict[str, float]:
     """Totals over the images that were scored.
 
     Depth: mean over images, or over the pixels of all images where the protocol says so (roots are taken last). Where
@@ -31,31 +26,23 @@ def aggregate(
     Args:
         rows: Per-image rows, a list of dicts or a `pyarrow.Table`.
         protocol: `Protocol`, or the dict of one.
-        weights: How often each row counts in each resample, (R, N); None: once. A class that a resample misses by
-            chance is left out of that resample's mean_iou: as 0 it would bias the resamples, not spread them.
         classes: Number of classes where the protocol leaves it open.
 
     Returns:
-        Metric -> float, or with weights float64 (R,). Fractions stay fractions: `metric_table` knows how to print.
+        Metric -> value. Fractions stay fractions: `metric_table` knows how to print.
 
     Raises:
-        ValueError: no row was scored, the weights do not fit the rows, or a class id is too large.
+        ValueError: no row was scored, or a class id is too large.
     """
-    totals, count = totals_of(rows, protocol, classes=classes), _length(rows)
-    if weights is None:
-        return {name: float(values[0]) for name, values in totals(np.ones((1, count))).items()}
-    weights = np.asarray(weights)
-    if weights.ndim != 2 or weights.shape[1] != count:
-        raise ValueError(f"weights: must have shape (resamples, {count}) for {count} rows, got {weights.shape}.")
-    step = max(1, BLOCK // count)
-    parts = [totals(weights[start : start + step]) for start in range(0, len(weights), step)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    totals = totals_of(rows, protocol, classes=classes)
+    return {name: float(values[0]) for name, values in totals(np.ones((1, _length(rows)))).items()}
 
 
 def totals_of(rows: Any, protocol: Any, *, classes: int | None = None) -> Totals:
-    """`aggregate` for many calls: a function from weights (B, N) to metric -> float64 (B,).
+    """`aggregate` for rows that count more or less often: a function from weights (R, N) to metric -> float64 (R,).
 
-    It works on all B at once and needs a few arrays of the size of the weights.
+    It works on all resamples at once and needs a few arrays of the size of the weights. A class that a resample misses
+    by chance is left out of that resample's mean_iou: as 0 it would bias the resamples, not spread them.
     """
     rules = protocol if isinstance(protocol, Mapping) else protocol.to_dict()
     scored = _scored(rows)
@@ -111,7 +98,7 @@ _STATUS = {"images": "scored", "empty": "empty", "unreadable": "unreadable"}
 
 
 def _totals(rows: Any, rules: Mapping, classes: int | None) -> Totals:
-    """Function from weights (B, N), 0 where not scored, to metric -> (B,)."""
+    """Function from weights (R, N), 0 where not scored, to metric -> (R,)."""
     if rules["task"] == "depth":
         return _depth_totals(rows, rules["score"]["averaging"] == "pixel")
     if rules["task"] == "ordinal":
@@ -147,7 +134,7 @@ def _depth_totals(rows: Any, by_pixel: bool) -> Totals:
 
 
 def _means(weights: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Weighted means of the known values (N, M), float64 (M, B)."""
+    """Weighted means of the known values (N, M), float64 (M, R)."""
     # An image without weight must not matter, and 0 * inf would.
     endless = np.isposinf(values)
     with np.errstate(invalid="ignore", divide="ignore"):

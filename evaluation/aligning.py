@@ -24,7 +24,7 @@ def align(
     kind: str,
     truth: Tensor,
     usable: Tensor,
-    caps: tuple[float | None, float | None] | None = None,
+    cap: float | None = None,
 ) -> Aligned:
     """Depth in metres from a prediction of any kind.
 
@@ -35,12 +35,12 @@ def align(
         truth: Metres. Shape (H, W); only its usable pixels are read.
         usable: Pixels to fit. Shape (H, W), bool. NaN and infinite predictions are left out of the fit, and depth that
             is not positive where it must be inverted.
-        caps: (least, largest) metres. Aligned disparity below 1 / largest, negative too, becomes that.
+        cap: Metres. Aligned disparity below 1 / cap, negative too, becomes that.
 
     Returns:
-        depth float64 (H, W) on the device of the prediction (the CPU where that has no float64), not clamped to `caps`
-        otherwise; scale and shift of the fit. Both 0 where the fit is singular (a constant prediction), as in the
-        authors' script: a disparity of 0 everywhere, so the cap.
+        depth float64 (H, W) on the device of the prediction (the CPU where that has no float64); scale and shift of
+        the fit. Both 0 where the fit is singular (a constant prediction), as in the authors' script: a disparity of 0
+        everywhere, so the cap.
 
     Raises:
         ValueError: the kind cannot be aligned in this way; the message says what can be done.
@@ -48,7 +48,7 @@ def align(
     check_alignable(name, kind)
     device = exact_device(prediction)
     truth, usable = truth.to(device).double(), usable.to(device)
-    return ALIGNMENTS[name](prediction.detach().to(device).double(), kind, truth, usable, caps)
+    return ALIGNMENTS[name](prediction.detach().to(device).double(), kind, truth, usable, cap)
 
 
 def check_alignable(name: str, kind: str) -> None:
@@ -88,24 +88,23 @@ def affine_disparity(
     return 1 / aligned.clamp(min=1 / cap), scale.item(), shift.item()
 
 
-def _none(prediction, kind, truth, usable, caps) -> Aligned:
+def _none(prediction, kind, truth, usable, cap) -> Aligned:
     return prediction, None, None
 
 
-def _median(prediction, kind, truth, usable, caps) -> Aligned:
+def _median(prediction, kind, truth, usable, cap) -> Aligned:
     scale = median_scale(prediction[None], truth[None], (usable & prediction.isfinite())[None])
     return scale * prediction, scale.item(), 0.0
 
 
-def _depth_least_squares(prediction, kind, truth, usable, caps) -> Aligned:
+def _depth_least_squares(prediction, kind, truth, usable, cap) -> Aligned:
     scale, shift = align_least_squares(prediction[None], truth[None], (usable & prediction.isfinite())[None])
     return scale * prediction + shift, scale.item(), shift.item()
 
 
 def _disparity_with(fit: Fit) -> Callable[..., Aligned]:
-    def aligned(prediction, kind, truth, usable, caps) -> Aligned:
-        cap = (caps or (None, None))[1] or math.inf
-        return affine_disparity(_as_disparity(prediction, kind), truth, usable, cap, fit)
+    def aligned(prediction, kind, truth, usable, cap) -> Aligned:
+        return affine_disparity(_as_disparity(prediction, kind), truth, usable, cap or math.inf, fit)
 
     return aligned
 

@@ -7,7 +7,7 @@ Shape legend: B images, N pixels of one of them, H W its size.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -36,7 +36,6 @@ MOMENTS = 13
 PICKING = ("cpu",)
 
 Maps = Tensor | Sequence[Tensor]
-Window = tuple[int, int, int, int]
 
 
 class DepthMetrics(StreamingSums):
@@ -239,41 +238,3 @@ def _shapes(maps: Maps) -> list[tuple[int, ...]]:
     if isinstance(maps, Tensor) and maps.ndim != 3:
         return [tuple(maps.shape)]
     return [tuple(one.shape) for one in maps]
-
-
-def _eigen_window(height: int, width: int) -> Window:
-    if (height, width) != (480, 640):
-        raise ValueError(f"crop 'eigen': is made for NYUv2 maps of 480 x 640, got {height} x {width}. Choose another.")
-    return 45, 471, 41, 601
-
-
-def _garg_window(height: int, width: int) -> Window:
-    rows, columns = (0.40810811, 0.99189189), (0.03594771, 0.96405229)
-    return int(rows[0] * height), int(rows[1] * height), int(columns[0] * width), int(columns[1] * width)
-
-
-# From the size (height, width) of the ground truth to the rows and columns that count: top, bottom, left, right.
-CROPS: dict[str, Callable[[int, int], Window]] = {"eigen": _eigen_window, "garg": _garg_window}
-
-
-def crop_mask(crop: str | None, height: int, width: int) -> Tensor:
-    """True inside the window that an evaluation looks at.
-
-    Args:
-        crop: "eigen" (NYUv2, 480 x 640), "garg" (KITTI, any size), or None for everything.
-        height, width: Size of the ground truth in pixels.
-
-    Returns:
-        bool (height, width).
-
-    Raises:
-        ValueError: unknown crop, or one that is not made for this size.
-    """
-    if crop is None:
-        return torch.ones(height, width, dtype=torch.bool)
-    if crop not in CROPS:
-        raise ValueError(f"crop: must be None or one of {', '.join(CROPS)}, got {crop!r}.")
-    mask = torch.zeros(height, width, dtype=torch.bool)
-    top, bottom, left, right = CROPS[crop](height, width)
-    mask[top:bottom, left:right] = True
-    return mask

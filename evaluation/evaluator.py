@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import SampleError, class_names, load_data
+from ..data.read_ahead import UnreadableRow
+from ..data.samples import spread
 from .aligning import check_alignable
-from .images import Images, Unreadable
+from .images import Images
 from .protocol import Protocol, load_protocol
-from .results import Result, build_result
+from .results import Result, build_result, images_sha256
 from .row_files import RowWriter, read_rows
 from .scored import Scored
 from .team import Team
@@ -91,7 +93,7 @@ def evaluate(
     images = Images(
         rows if own_rows else load_data(data.dataset, root, data.split, **data.options, **options), protocol.image_crop
     )
-    chosen, team, output = images.spread(limit), Team(accelerator), None if output is None else Path(output)
+    chosen, team, output = spread(len(images), limit), Team(accelerator), None if output is None else Path(output)
     job = _Job(protocol, adapter, images)
 
     model = team.in_main(lambda: job.described(chosen))
@@ -153,7 +155,7 @@ class _Job:
     def rows(self, indices: list[int], batch_size: int, num_workers: int) -> Iterator[dict[str, Any]]:
         """The row of each image."""
         for batch in self.images.batches(indices, batch_size, num_workers):
-            if isinstance(batch, Unreadable):
+            if isinstance(batch, UnreadableRow):
                 yield self._unreadable(batch.index, batch.error)
                 continue
             for sample, scored in zip(batch, self._scored(batch), strict=True):
@@ -208,7 +210,7 @@ def _settings(protocol: Protocol, options: dict[str, Any], images: Images, model
     return {
         "protocol": protocol.label,
         "protocol's rules": protocol.sha256,
-        "list of images": images.sha256(),
+        "list of images": images_sha256(map(images.identity, range(len(images)))),
         "data options": options,
         **{f"model's {key}": value for key, value in model.items() if key not in _PLACE},
     }

@@ -110,7 +110,7 @@ def _photo_on_grid(sample: Mapping[str, Any], grid: tuple[int, int]) -> np.ndarr
     crop = sample.get("crop")
     if crop is None or grid != tuple(sample["image_size"]) or photo.shape[:2] == grid:
         return photo
-    top, left, height, width = crop
+    top, bottom, left, right = crop
     whole = np.zeros((*grid, 3), np.uint8)
-    whole[top : top + height, left : left + width] = photo
+    whole[top:bottom, left:right] = photo
     return whole

@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent / "protocols"
 ALIGNMENTS = ("none", "median", "least-squares-disparity", "least-squares-depth", "robust-disparity")
 
 # Keys that tell people something and change no number.
-_WORDS = ("name", "version", "title", "source", "unconfirmed", "metrics", "paper")
+WORDS = ("name", "version", "title", "source", "unconfirmed", "metrics", "paper")
 # Keys that each file states for itself.
 _OWN = ("name", "version", "title")
 
@@ -82,7 +82,7 @@ class DepthScoreRule:
         grid: "image": a prediction for a cropped image is pasted into the full one; "crop": truth is cropped, too.
         window: Rows and columns that count, on that grid.
         truth_range: Metres; truth strictly inside counts.
-        prediction_range: Metres; predictions are clamped to it. None: not at all.
+        prediction_range: Metres; predictions are clamped to it where it has an end.
         unusable: What stands for predictions that are NaN or not positive: the "minimum" of prediction_range,
             "background" (filled in from their row and column as the KITTI devkit does), or "excluded".
         averaging: Over "image"s, or over the "pixel"s of all of them.
@@ -91,7 +91,7 @@ class DepthScoreRule:
     grid: Annotated[str, check.one_of("image", "crop")]
     window: Annotated[str, check.one_of("none", "eigen", "garg")]
     truth_range: Annotated[tuple[float | None, float | None], check.span]
-    prediction_range: Annotated[tuple[float | None, float | None] | None, check.or_null(check.span)]
+    prediction_range: Annotated[tuple[float | None, float | None], check.span]
     unusable: Annotated[str, check.one_of("minimum", "excluded", "background")]
     averaging: Annotated[str, check.one_of("image", "pixel")]
 
@@ -137,13 +137,13 @@ class Protocol:
     @property
     def label(self) -> str:
         """Name and version, and what was changed: how a result of it may be called."""
-        changes = ", ".join(f"{key}={_word(value)}" for key, value in sorted(self.changes.items()))
+        changes = ", ".join(f"{key}={word(value)}" for key, value in sorted(self.changes.items()))
         return f"{self.name} v{self.version}" + (f" with {changes}" if changes else "")
 
     @property
     def sha256(self) -> str:
         """Hash of all that changes numbers; two results may be compared if theirs are equal."""
-        rules = {key: value for key, value in self.to_dict().items() if key not in (*_WORDS, "changes")}
+        rules = {key: value for key, value in self.to_dict().items() if key not in (*WORDS, "changes")}
         del rules["data"]["images"]  # only a check
         return hashlib.sha256(json.dumps(rules, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -178,7 +178,7 @@ class Protocol:
         values, noted = self.to_dict(), dict(self.changes)
         del values["changes"]
         for key, value in changes.items():
-            if key.split(".")[0] in _WORDS:
+            if key.split(".")[0] in WORDS:
                 raise ProtocolError(f"{self.name}: {key} describes the protocol and cannot be changed. Change a rule.")
             if _replace(values, key.split("."), value, self.name) != value:
                 noted[key] = value
@@ -260,7 +260,7 @@ def _check_together(protocol: Protocol) -> None:
         if protocol.alignment != "none" or protocol.quantisation:
             raise ProtocolError(f"{where}: alignment must be none and quantisation null for {protocol.task} scores.")
         return
-    low, high = score.prediction_range or (None, None)
+    low, high = score.prediction_range
     if score.unusable == "minimum" and not low:
         raise ProtocolError(f"{where}: score.unusable minimum needs a least value above 0 in score.prediction_range.")
     if protocol.alignment.endswith("disparity") and high is None:
@@ -296,5 +296,6 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """A value of a rule as messages tell it."""
     return value if isinstance(value, str) else json.dumps(value)

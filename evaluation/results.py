@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from .._version import __version__
 from .aggregate import aggregate, confusion_matrix, counts, iou_per_class
+from .protocol import WORDS, word
 from .result_files import (
     SECTIONS,
     ResultError,
@@ -33,8 +34,8 @@ from .result_files import (
 __all__ = ["Result", "ResultError", "build_result", "comparable", "differences", "images_sha256"]
 
 _LIBRARIES = ("torch", "transformers", "datasets", "numpy")
-# Keys of a protocol that change no number.
-_WORDS = ("name", "version", "title", "source", "unconfirmed", "metrics", "paper", "changes", "label", "sha256")
+# Keys of a result's protocol that change no number; of the number of images it is only a check.
+_WORDS = (*WORDS, "changes", "label", "sha256", "data.images")
 # Where these differ, so does much else that need not be told.
 _ROOTS = ("task", "data.dataset", "data.split")
 # Rules of which a message tells the difference.
@@ -165,7 +166,7 @@ def build_result(
     )
 
 
-def images_sha256(rows: Sequence[Mapping[str, Any]]) -> str:
+def images_sha256(rows: Iterable[Mapping[str, Any]]) -> str:
     """Hash of a list of images: scene, frame and name of each, in order."""
     lines = ("\t".join(str(row.get(key) or "") for key in ("scene", "frame", "name")) for row in rows)
     return sha256("\n".join(lines).encode())
@@ -197,7 +198,7 @@ def differences(first: Result, second: Result) -> list[str]:
         before, after = (dict(_rules(result.protocol)) for result in (first, second))
         keys = sorted(key for key in {**before, **after} if before.get(key) != after.get(key))
         keys = [key for key in _ROOTS if key in keys] or keys
-        told = [f"{key} {_word(after.get(key))} instead of {_word(before.get(key))}" for key in keys[:_TOLD]]
+        told = [f"{key} {word(after.get(key))} instead of {word(before.get(key))}" for key in keys[:_TOLD]]
         rest = ", ..." if len(keys) > _TOLD else ""
         found.append(f"the protocol {second.protocol['label']} ({', '.join(told)}{rest})")
     if first.data["images_sha256"] != second.data["images_sha256"]:
@@ -250,9 +251,5 @@ def _rules(values: Mapping[str, Any], above: str = ""):
         name = f"{above}{key}"
         if isinstance(value, Mapping) and name not in _WORDS:
             yield from _rules(value, f"{name}.")
-        elif name not in (*_WORDS, "data.images"):
+        elif name not in _WORDS:
             yield name, value
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

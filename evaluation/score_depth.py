@@ -13,8 +13,8 @@ from ..processing.resize import resize_prediction
 from .aligning import align
 from .background import fill_background
 from .boundary_metrics import boundary_f1
-from .depth_metrics import crop_mask, image_scores
-from .image_crops import crop_box
+from .crops import crop_box, crop_mask
+from .depth_metrics import image_scores
 from .protocol import DepthScoreRule, Protocol
 from .scored import Scored
 from .streaming import exact_device
@@ -75,14 +75,14 @@ def _score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Prot
     maps, truth, known = _on_grid(torch.stack([given, values]), truth, known, size, protocol)
     # In single precision, as evaluators do: 1 mm from a PNG, 0.00100000005 m, is not beyond 0.001.
     used = known & _inside(truth.float(), rule.truth_range)
-    used &= crop_mask(None if rule.window == "none" else rule.window, *truth.shape).to(device)
+    used &= crop_mask(rule.window, *truth.shape).to(device)
     row |= _counts(maps[0][used], kind)
     truth = torch.where(known, truth, 0.0).double()
     in_metres = kind == "depth" and protocol.alignment == "none"
     row["median_ratio"] = median_ratio(maps[0][known], truth[known]) if in_metres else None
     if not used.any():
         return Scored(row | {"reason": _why_empty(known, rule)}, None, truth, used)
-    depth, scale, shift = align(protocol.alignment, maps[1], kind, truth, used, rule.prediction_range)
+    depth, scale, shift = align(protocol.alignment, maps[1], kind, truth, used, rule.prediction_range[1])
     depth = _usable_depth(depth, rule)
     used &= ~depth.isnan()
     row |= {"scale": scale, "shift": shift, "pixels": int(used.sum())}
@@ -128,8 +128,8 @@ def _on_grid(
     if own != size:
         if seen != size:
             raise ValueError(
-                f"image_crop {protocol.image_crop}: needs ground truth as large as its image, {size[0]} x {size[1]}, got "
-                f"{own[0]} x {own[1]}. Change image_crop to none."
+                f"image_crop {protocol.image_crop}: needs ground truth as large as its image, {size[0]} x {size[1]}, "
+                f"got {own[0]} x {own[1]}. Change image_crop to none."
             )
         return resize_prediction(maps[None], own, mode=protocol.inference.output_resize)[0], truth, known
     if protocol.score.grid == "crop":
@@ -155,7 +155,7 @@ def _counts(given: Tensor, kind: str) -> dict[str, int | None]:
 
 def _usable_depth(depth: Tensor, rule: DepthScoreRule) -> Tensor:
     """Clamped; NaN only where a pixel is to be left out."""
-    low, high = rule.prediction_range or (None, None)
+    low, high = rule.prediction_range
     usable = (depth > 0) & (depth.isfinite() if high is None else True)
     depth = torch.where(usable, depth, low if rule.unusable == "minimum" else torch.nan)
     if rule.unusable == "background":

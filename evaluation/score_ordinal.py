@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .image_crops import crop_box
+from .crops import crop_box
 from .ordinal_metrics import whdr_counts
 from .protocol import Protocol
 from .scored import Scored

@@ -21,7 +21,7 @@ def score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Proto
     Args:
         prediction: Class ids, integer. Shape (H, W), the image as the model saw it (cropped as the protocol says).
         kind: "labels".
-        sample: With name, label int64 (H, W) of the uncropped image, 255 = no label; and crop where there is one.
+        sample: With name, label int64 (H, W) of the uncropped image, 255 = no label; and crop (`crops.Box`) or None.
         protocol: Of task "segmentation".
 
     Returns:
@@ -74,10 +74,10 @@ def check_classes(classes: int, protocol: Protocol, name: str) -> None:
 
 
 def _protocols_of(classes: int, protocol: Protocol) -> list[str]:
-    """Protocols of as many classes that are otherwise alike, those of the same data set first."""
+    """Protocols of as many classes, those that run models in the same way first."""
     others = [load_protocol(name) for name in protocol_names()]
     alike = [one for one in others if one.task == protocol.task and one.score.classes == classes]
-    alike.sort(key=lambda one: (one.data.dataset != protocol.data.dataset, one.inference != protocol.inference))
+    alike.sort(key=lambda one: one.inference != protocol.inference)
     return [one.name for one in alike]
 
 
@@ -86,8 +86,8 @@ def _labels(sample: dict[str, Any], name: str) -> Tensor:
     if labels is None:
         raise ValueError(f"{name}: must have a label map to be scored, got none. Name a data set with labels.")
     if crop := sample.get("crop"):
-        top, left, height, width = crop
-        labels = labels[top : top + height, left : left + width]
+        top, bottom, left, right = crop
+        labels = labels[top:bottom, left:right]
     return labels
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..data.predictions import UnreadableRow, predict_rows
 from .aligning import affine_disparity
 from .boundary_metrics import BoundaryMetrics
-from .depth_metrics import METRICS, DepthMetrics, crop_mask
+from .crops import crop_mask
+from .depth_metrics import METRICS, DepthMetrics
 from .segmentation_metrics import SegmentationMetrics
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def validate_depth(
     Args:
         model, processor, rows, accelerator: As in `data.predictions.predict_rows`, rows with depth or disparity.
         min_depth, max_depth: Metres; ground truth strictly between them counts, predictions are clamped to them.
-        crop: "eigen", "garg" or None; see `depth_metrics.crop_mask`.
+        crop: "eigen", "garg" or None; see `crops.crop_mask`.
         on_sample: Called with each image of this process, for pictures. Ground truth is 0 where it is unknown.
         reading: batch_size, limit, num_workers, on_unreadable, read of `predict_rows`.
 

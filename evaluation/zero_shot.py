@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from .aligning import affine_disparity
+from .depth_metrics import image_scores
 
 # Maps an image and the (height, width) of its ground truth to a disparity map of that size, up to scale and shift.
 Predictor = Callable[[Image.Image, tuple[int, int]], Tensor]
@@ -66,13 +67,8 @@ def score_affine_aligned(disparity: Tensor, depth: Tensor, cap: float) -> Score:
     if not valid.any():
         raise ValueError(f"depth: needs a pixel between 0 and the cap of {cap} m, got none. Check its unit.")
     predicted = affine_disparity(disparity.double(), depth, valid, cap, mean=True)[0][valid]
-    truth = depth[valid]
-    ratio = torch.maximum(predicted / truth, truth / predicted)
-    return Score(
-        abs_rel=((predicted - truth).abs() / truth).mean().item(),
-        delta1=(ratio < 1.25).double().mean().item(),
-        pixels=truth.numel(),
-    )
+    scores = image_scores(predicted, depth[valid])
+    return Score(scores["abs_rel"], scores["delta1"], pixels=predicted.numel())
 
 
 def evaluate_pairs(predict: Predictor, pairs: Iterable[DepthPair]) -> dict[str, Score]:

@@ -30,9 +30,9 @@ def scene():
     return truth, usable, disparity + generator.normal(0, 30, truth.shape)
 
 
-def run(name, prediction, kind, truth, usable, caps=(1e-3, CAP)):
+def run(name, prediction, kind, truth, usable, cap=CAP):
     depth, scale, shift = align(
-        name, torch.from_numpy(prediction), kind, torch.from_numpy(truth), torch.from_numpy(usable), caps
+        name, torch.from_numpy(prediction), kind, torch.from_numpy(truth), torch.from_numpy(usable), cap
     )
     assert depth.dtype == torch.float64
     return depth.numpy(), scale, shift

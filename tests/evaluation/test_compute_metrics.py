@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import Trainer, TrainingArguments
 
 from open_dpt.evaluation.boundary_metrics import boundary_f1
-from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask
+from open_dpt.evaluation.crops import crop_mask
+from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics
 from open_dpt.evaluation.segmentation_metrics import SegmentationMetrics
 from open_dpt.evaluation.validation import (
     depth_compute_metrics,

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from open_dpt.evaluation import depth_metrics
-from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, crop_mask, image_scores
+from open_dpt.evaluation.crops import crop_mask
+from open_dpt.evaluation.depth_metrics import METRICS, DepthMetrics, image_scores
 
 SHARED = Path(__file__).parents[3] / "shared"
 

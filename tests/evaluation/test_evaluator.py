@@ -246,7 +246,7 @@ def test_the_model_sees_the_crop_and_answers_for_it(tmp_path):
         def predict(self, samples, inference):
             (sample,) = samples
             assert sample["image"].shape == (3, 352, 1216) and (sample["image"] == 200).all()
-            assert sample["crop"] == (23, 13, 352, 1216) and sample["image_size"] == (375, 1242)
+            assert sample["crop"] == (23, 375, 13, 1229) and sample["image_size"] == (375, 1242)
             assert inference.size == (352, 1216)
             return [torch.full((352, 1216), 11.0)]
 

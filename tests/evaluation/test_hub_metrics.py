@@ -14,7 +14,8 @@ import torch
 import yaml
 from PIL import Image
 
-from open_dpt.evaluation.depth_metrics import DepthMetrics, crop_mask
+from open_dpt.evaluation.crops import crop_mask
+from open_dpt.evaluation.depth_metrics import DepthMetrics
 from open_dpt.evaluation.hub_metrics import HUB_METRICS, hub_metric, metric_folder
 from open_dpt.evaluation.ordinal_metrics import OrdinalMetrics
 from open_dpt.evaluation.segmentation_metrics import SegmentationMetrics

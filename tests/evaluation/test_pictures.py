@@ -64,7 +64,7 @@ def test_a_crop_is_put_where_it_came_from(tmp_path):
     sample = {
         "image": torch.full((3, 30, 60), 200, dtype=torch.uint8),
         "image_size": (40, 100),
-        "crop": (10, 20, 30, 60),
+        "crop": (10, 40, 20, 80),
     }
     path = extremes.draw(tmp_path, 10, sample, Scored({}, maps, maps, maps > 0), "depth")
     photo = np.asarray(Image.open(path))[-600:]  # two rows of pictures, 600 x 240 each

@@ -85,7 +85,7 @@ def test_another_split_has_another_number_of_images():
         ({"data.split": "val"}, "data.split must be one of train, test, official-train, all, got 'val'"),
         ({"data.options.depth": "raw"}, "data.options.depth is no option of nyuv2-bts"),
         ({"alignment": "least-squares-disparity", "score.prediction_range": [0.1, None]}, "needs a largest value"),
-        ({"score.prediction_range": None}, "needs a least value above 0"),
+        ({"score.prediction_range": [None, None]}, "needs a least value above 0"),
         ({"quantisation.scale": 0}, "quantisation.scale must be a number above 0, got 0"),
         ({"quantisation": 1000}, "quantisation must be a mapping, got 1000"),
         ({"inference.size": 384}, "inference.size must be .height, width. in pixels, or null, got 384"),

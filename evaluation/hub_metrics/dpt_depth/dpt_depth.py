@@ -71,6 +71,6 @@ class DptDepth(map_metric.MapMetric):
         for prediction, truth in zip(predictions, references, strict=True):
             if (alignment, kind) != ("none", "depth") and prediction.shape == truth.shape:
                 usable = (truth > min_depth) & (truth < max_depth)
-                prediction, *_ = align(alignment, prediction, kind, truth, usable, (min_depth, max_depth))
+                prediction, *_ = align(alignment, prediction, kind, truth, usable, max_depth)
             metrics.update(prediction, truth)
         return metrics.compute()
