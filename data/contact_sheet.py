@@ -10,10 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..processing.colormaps import apply_colormap, palette
+from ..processing.panels import mark_pairs
 from .label_rules import IGNORED
 
 _PAPER, _INK, _FAINT = (250, 249, 246), (34, 34, 40), (128, 126, 132)
-_NEAR, _FAR = (214, 40, 40), (38, 84, 214)
 # Stripes where nobody knows depth or class: no colour map and no palette has them.
 _STRIPES = np.array([[226, 224, 220], [200, 198, 194]], np.uint8)
 _MARGIN, _GAP, _LINE = 20, 6, 18
@@ -86,7 +86,7 @@ def _strip(sample: dict[str, Any], colors: np.ndarray) -> Image.Image:
         ]
     if "ordinal" in sample:
         caption = f"pairs: {len(sample['ordinal'])}, the near point is red"
-        tiles.append((_dotted(small, sample["ordinal"], scale), caption))
+        tiles.append((mark_pairs(small, sample["ordinal"], (scale, scale)), caption))
     if "label" in sample:
         labels = np.asarray(
             Image.fromarray(sample["label"].numpy().astype(np.int32)).resize(size, Image.Resampling.NEAREST)
@@ -122,18 +122,6 @@ def _paint_depth(values: np.ndarray, valid: np.ndarray, kind: str) -> tuple[np.n
     numbers = f"{inside.min():.3g} to {inside.max():.3g}, median {median:.3g}"
     caption = f"{numbers} m" if kind == "depth" else f"disparity {numbers}"
     return colors, caption
-
-
-def _dotted(picture: Image.Image, pairs: torch.Tensor, scale: float) -> Image.Image:
-    """Both points of each pair: near red, far blue."""
-    picture = picture.copy()
-    draw = ImageDraw.Draw(picture)
-    for row_a, column_a, row_b, column_b, relation in ((pairs + 0.5) * scale).tolist():
-        far, near = (column_a, row_a), (column_b, row_b)
-        far, near = (far, near) if relation > 0 else (near, far)
-        for point, colour in ((far, _FAR), (near, _NEAR)):
-            draw.circle(point, 6, fill=colour, outline=_PAPER)
-    return picture
 
 
 def _striped(picture: np.ndarray, known: np.ndarray) -> Image.Image:

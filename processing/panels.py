@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image, ImageDraw, ImageFont
 
 from .colormaps import diverging, palette
 from .post_processing import DepthPrediction
@@ -85,13 +86,15 @@ def depth_error_panel(
     size = _size(image, height)
     error = _shrunk(depth_error_map(prediction, truth, used), used, size)
     tiles = [*_depth_tiles(prediction, truth, _known(truth), "depth", size), error]
+    line = _outline(used, size)[..., None]
+    tiles = [np.where(line, np.uint8(_OUTLINE), tile) for tile in tiles]
     captions = (
         "image",
         "ground truth",
         "prediction",
         f"error: red too near, blue too far (full colour at x{FULL_ERROR:.2f})",
     )
-    return _sheet(title, captions, [_photo(image, size), *(_outlined(tile, used) for tile in tiles)])
+    return _sheet(title, captions, [_photo(image, size), *tiles])
 
 
 def segmentation_error_panel(
@@ -125,8 +128,26 @@ def ordinal_panel(
     values = DepthPrediction(_array(prediction), kind).colorize()
     size = _size(image, height)
     scale = size[0] / values.shape[1], size[1] / values.shape[0]
-    tiles = [_marked(tile, _array(points), scale) for tile in (_photo(image, size), _nearest(values, size))]
+    pictures = (_photo(image, size), _nearest(values, size))
+    tiles = [np.asarray(mark_pairs(Image.fromarray(tile), _array(points), scale)) for tile in pictures]
     return _sheet(title, ("image: red is nearer, blue farther", "prediction"), tiles)
+
+
+def mark_pairs(picture: Image.Image, points: np.ndarray, scale: tuple[float, float]) -> Image.Image:
+    """A copy with a dot at both points of every pair, red for the nearer one in truth and blue for the farther.
+
+    Args:
+        points: (P, 5): row and column of A, those of B, and 1 where A is farther or -1.
+        scale: Pixels of the picture for one of the points' columns, and for one of their rows.
+    """
+    picture = picture.copy()
+    draw = ImageDraw.Draw(picture)
+    for row_a, column_a, row_b, column_b, sign in points.tolist():
+        colours = (_FARTHER, _NEARER) if sign > 0 else (_NEARER, _FARTHER)
+        for row, column, colour in zip((row_a, row_b), (column_a, column_b), colours, strict=True):
+            centre = ((column + 0.5) * scale[0], (row + 0.5) * scale[1])
+            draw.circle(centre, 6, fill=colour, outline=(255, 255, 255), width=2)
+    return picture
 
 
 def depth_error_map(prediction: np.ndarray, truth: np.ndarray, used: np.ndarray) -> np.ndarray:
@@ -197,31 +218,22 @@ def _shrunk(picture: np.ndarray, known: np.ndarray, size: tuple[int, int]) -> np
     return small
 
 
-def _outlined(tile: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Line around what counted; gaps between scattered points are no border."""
-    height, width = tile.shape[:2]
-    mask = Image.fromarray(_shrunk(np.uint8(used)[..., None].repeat(3, 2) * 255, used, (width, height))[..., 0])
-    if not mask.getbbox():
-        return tile
-    reach = 2 * (height // 40) + 1
-    closed = mask.filter(ImageFilter.MaxFilter(reach)).filter(ImageFilter.MinFilter(reach))
-    filled = np.pad(np.asarray(closed) > 0, 1)
+def _outline(used: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Line around what counted, bool (height, width); gaps between scattered points are no border."""
+    mask = _shrunk(np.uint8(used)[..., None].repeat(3, 2), used, size)[..., 0] > 0
+    reach = size[1] // 40
+    filled = np.pad(~_widened(~_widened(mask, reach), reach), 1)
     inner = filled[1:-1, 1:-1]
     around = filled[:-2, 1:-1] & filled[2:, 1:-1] & filled[1:-1, :-2] & filled[1:-1, 2:]
-    outlined = tile.copy()
-    outlined[inner & ~around] = _OUTLINE
-    return outlined
+    return inner & ~around
 
 
-def _marked(tile: np.ndarray, points: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    picture = Image.fromarray(tile)
-    draw = ImageDraw.Draw(picture)
-    for row_a, column_a, row_b, column_b, sign in points.tolist():
-        colours = (_FARTHER, _NEARER) if sign > 0 else (_NEARER, _FARTHER)
-        for row, column, colour in zip((row_a, row_b), (column_a, column_b), colours, strict=True):
-            centre = ((column + 0.5) * scale[0], (row + 0.5) * scale[1])
-            draw.circle(centre, 6, fill=colour, outline=(255, 255, 255), width=2)
-    return np.asarray(picture)
+def _widened(mask: np.ndarray, reach: int) -> np.ndarray:
+    """True where something within `reach` rows and columns is. A line a time: a square of that size is slow."""
+    for axis in (0, 1):
+        padding = [(reach, reach) if axis == one else (0, 0) for one in (0, 1)]
+        mask = sliding_window_view(np.pad(mask, padding, mode="edge"), 2 * reach + 1, axis).any(-1)
+    return mask
 
 
 def _sheet(title: str, captions: Sequence[str], tiles: list[np.ndarray]) -> np.ndarray:
