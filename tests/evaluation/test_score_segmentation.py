@@ -102,7 +102,7 @@ def test_a_perfect_prediction_and_renamed_classes():
 
 def test_a_cropped_prediction_is_scored_on_the_crop():
     labels = torch.arange(20).view(4, 5) % 3
-    scored = score(labels[1:3, 2:4], "labels", {"label": labels, "crop": (1, 2, 2, 2)}, of_classes(3))
+    scored = score(labels[1:3, 2:4], "labels", {"label": labels, "crop": (1, 3, 2, 4)}, of_classes(3))
     assert scored.row["pixels"] == scored.row["correct"] == 4
 
 
