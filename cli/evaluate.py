@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.adapters.base import KINDS
 from .messages import RequestError
-from .options import DTYPES, key_value, positive, whole
+from .options import add_model_options, add_pairs, positive, whole
 
 SUMMARY = "measure a model, or predictions, under a published protocol"
 DESCRIPTION = """Measure a model, or predictions of any program, under a named protocol.
@@ -36,11 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", metavar="P", help="print every rule of a protocol and stop")
     parser.add_argument("--protocol", metavar="P", help="name of --list, or a .yaml file of your own")
     parser.add_argument("--data", metavar="DIR", help="where the protocol's data set lies")
-    parser.add_argument(
-        "--model",
-        metavar="M",
-        help="hub id or folder of a model, an authors' .pt file, a folder of prediction files, FILE.py:NAME for a "
-        "Python function, stock:ID for transformers' own class (default: the small bundled demonstration model)",
+    add_model_options(
+        parser,
+        "hub id or folder of a model, an authors' .pt file, a folder of prediction files, FILE.py:NAME for a Python "
+        "function, stock:ID for transformers' own class",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="use so many images, spread over the data set")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images at a time (default: 1)")
@@ -49,27 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="default: a folder of the protocol and the model in open_dpt_output"
     )
     parser.add_argument("--overwrite", action="store_true", help="forget what DIR holds of another run")
-    parser.add_argument(
-        "--option",
-        action="append",
-        type=key_value,
-        default=[],
-        metavar="KEY=VALUE",
-        help="option of the data set, such as depth_scale=1000; may be repeated",
-    )
+    add_pairs(parser, "--option", "option of the data set, such as depth_scale=1000")
     parser.add_argument("--split", help="another split than the protocol's; changes its name")
     parser.add_argument("--align", metavar="NAME", help="another alignment than the protocol's; changes its name")
-    parser.add_argument(
-        "--change",
-        action="append",
-        type=key_value,
-        default=[],
-        metavar="KEY=VALUE",
-        help="another rule, as --show has them, such as score.window=none; changes the name; may be repeated",
-    )
+    add_pairs(parser, "--change", "another rule, as --show has them, such as score.window=none; changes the name")
     parser.add_argument(
         "--kind",
-        choices=("depth", "relative-depth", "disparity", "labels"),
+        choices=(*KINDS["depth"], *KINDS["segmentation"]),
         help="what predictions mean where they do not say: metres, depth up to scale, larger is nearer, class ids",
     )
     parser.add_argument(
@@ -77,11 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="of prediction files with whole numbers: value / S = metres (default: as the protocol stores them)",
-    )
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
-    parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of weights and arithmetic (default: %(default)s)"
     )
 
 
@@ -125,7 +106,7 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
         revision=arguments.revision,
         prediction_scale=quantisation if arguments.prediction_scale is None else arguments.prediction_scale,
     )
-    output = arguments.output or Path("open_dpt_output") / protocol.name / _file_name(adapter.name)
+    output = arguments.output or Path("open_dpt_output") / _file_name(protocol.name) / _file_name(adapter.name)
     if output.is_file():
         raise RequestError(f"{output}: is a file, --output must be a folder.")
     try:
@@ -152,11 +133,11 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
 
 
 def _listed() -> str:
-    from ..evaluation.protocol import load_protocol, protocol_names
+    from ..evaluation.protocol import protocol_titles
 
-    protocols = [load_protocol(name) for name in protocol_names()]
-    width = max(len(protocol.label) for protocol in protocols)
-    return "\n".join(f"{protocol.label:{width}}  {protocol.title}" for protocol in protocols)
+    titles = protocol_titles()
+    width = max(map(len, titles))
+    return "\n".join(f"{label:{width}}  {title}" for label, title in titles.items())
 
 
 def _shown(protocol: Any) -> str:

@@ -7,13 +7,11 @@ from pathlib import Path
 DTYPES = ("float32", "bfloat16", "float16")
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --revision, --device, --dtype."""
-    parser.add_argument(
-        "--model",
-        metavar="M",
-        help="hub id, folder, or an original .pt file of the authors (default: the small bundled demonstration model)",
-    )
+def add_model_options(
+    parser: argparse.ArgumentParser, models: str = "hub id, folder, or an original .pt file of the authors"
+) -> None:
+    """--model (what it may be: `models`), --revision, --device, --dtype."""
+    parser.add_argument("--model", metavar="M", help=f"{models} (default: the small bundled demonstration model)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
@@ -56,13 +54,13 @@ def add_data_options(parser: argparse.ArgumentParser, split: str) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the data set, such as nyuv2-bts")
     parser.add_argument("--data", required=True, metavar="DIR", help="where it lies")
     parser.add_argument("--split", default=split, help="default: %(default)s")
+    add_pairs(parser, "--option", "option of the data set, such as depth_scale=1000")
+
+
+def add_pairs(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    """An option KEY=VALUE that may be given several times."""
     parser.add_argument(
-        "--option",
-        action="append",
-        type=key_value,
-        default=[],
-        metavar="KEY=VALUE",
-        help="option of the data set; may be repeated",
+        name, action="append", type=key_value, default=[], metavar="KEY=VALUE", help=f"{meaning}; may be repeated"
     )
 
 
