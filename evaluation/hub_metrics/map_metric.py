@@ -45,9 +45,16 @@ class MapColumn:
             yield torch.from_numpy(values).reshape(len(lines), *widths)
 
 
-def maps_of(kind: str) -> datasets.List:
-    """Feature of maps of any sizes: rows of numbers of a `datasets.Value` type."""
-    return datasets.List(datasets.List(datasets.Value(kind)))
+def metric_info(description: str, inputs: str, citation: str, url: str, **kinds: str) -> evaluate.MetricInfo:
+    """What `_info` returns; `kinds`: of predictions and of references the `datasets.Value` type of their numbers."""
+    maps = {name: datasets.List(datasets.List(datasets.Value(kind))) for name, kind in kinds.items()}
+    return evaluate.MetricInfo(
+        description=description,
+        inputs_description=inputs,
+        citation=citation,
+        features=datasets.Features(maps),
+        reference_urls=[url],
+    )
 
 
 class _Columns:

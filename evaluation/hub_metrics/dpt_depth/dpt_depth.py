@@ -1,8 +1,5 @@
 """Depth scores as an `evaluate` metric. Imports are absolute: `evaluate` copies this file elsewhere to run it."""
 
-import datasets
-import evaluate
-
 from open_dpt.evaluation.aligning import align
 from open_dpt.evaluation.depth_metrics import DepthMetrics
 from open_dpt.evaluation.hub_metrics import map_metric
@@ -47,14 +44,8 @@ class DptDepth(map_metric.MapMetric):
     """See DESCRIPTION and INPUTS."""
 
     def _info(self):
-        features = {name: map_metric.maps_of("float64") for name in ("predictions", "references")}
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            inputs_description=INPUTS,
-            citation=CITATION,
-            features=datasets.Features(features),
-            reference_urls=["https://arxiv.org/abs/2103.13413"],
-        )
+        url = "https://arxiv.org/abs/2103.13413"
+        return map_metric.metric_info(DESCRIPTION, INPUTS, CITATION, url, predictions="float64", references="float64")
 
     def _compute(
         self,

@@ -1,8 +1,5 @@
 """Segmentation scores as an `evaluate` metric. Imports are absolute: `evaluate` copies this file to run it."""
 
-import datasets
-import evaluate
-
 from open_dpt.evaluation.hub_metrics import map_metric
 from open_dpt.evaluation.segmentation_metrics import SegmentationMetrics
 
@@ -39,14 +36,8 @@ class DptSegmentation(map_metric.MapMetric):
     """See DESCRIPTION and INPUTS."""
 
     def _info(self):
-        features = {name: map_metric.maps_of("int64") for name in ("predictions", "references")}
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            inputs_description=INPUTS,
-            citation=CITATION,
-            features=datasets.Features(features),
-            reference_urls=["https://arxiv.org/abs/1803.08904"],
-        )
+        url = "https://arxiv.org/abs/1803.08904"
+        return map_metric.metric_info(DESCRIPTION, INPUTS, CITATION, url, predictions="int64", references="int64")
 
     def _compute(self, predictions, references, num_labels, ignore_index=255):
         metrics = SegmentationMetrics(num_labels, ignore_index)

@@ -1,8 +1,5 @@
 """WHDR as an `evaluate` metric. Imports are absolute: `evaluate` copies this file elsewhere to run it."""
 
-import datasets
-import evaluate
-
 from open_dpt.evaluation.hub_metrics import map_metric
 from open_dpt.evaluation.ordinal_metrics import OrdinalMetrics
 
@@ -37,14 +34,8 @@ class DptWhdr(map_metric.MapMetric):
     """See DESCRIPTION and INPUTS."""
 
     def _info(self):
-        features = {"predictions": map_metric.maps_of("float64"), "references": map_metric.maps_of("int64")}
-        return evaluate.MetricInfo(
-            description=DESCRIPTION,
-            inputs_description=INPUTS,
-            citation=CITATION,
-            features=datasets.Features(features),
-            reference_urls=["https://arxiv.org/abs/1604.03901"],
-        )
+        url = "https://arxiv.org/abs/1604.03901"
+        return map_metric.metric_info(DESCRIPTION, INPUTS, CITATION, url, predictions="float64", references="int64")
 
     def _compute(self, predictions, references, ties="as-nearer"):
         metrics = OrdinalMetrics(ties)
