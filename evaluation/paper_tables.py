@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .metric_table import METRICS
+from .protocol import protocol_names
 from .result_files import ResultError
 from .results import Result
 
@@ -42,18 +43,29 @@ def zero_shot_table(results: Sequence[Result]) -> str:
         ResultError: a result belongs to no column of that table, or two of one model belong to the same.
     """
     table, ours, remarks = load_tables()[1], {}, []
-    for result in results:
+    for result, name in zip(results, _row_names(results), strict=True):
         label, place = result.protocol["label"], _place(result)
         if place is None or place[0] is not table:
             raise ResultError(f"{label}: belongs to no column of table 1 of the paper. Use a zero-shot protocol.")
         [(key, column)] = place[1].items()
-        row = ours.setdefault(f"{result.name} (this run)", {})
+        row = ours.setdefault(f"{name} (this run)", {})
         if key in row:
-            raise ResultError(f"{result.name}: has two results for {key} in table 1. Leave one out.")
+            raise ResultError(f"{name}: has two results for {key} in table 1. Leave one out.")
         row[key] = result.metrics.get(column["metric"])
-        about = f"{result.name}, {label}: "
+        about = f"{name}, {label}: "
         remarks += [about + text for text in (*_obstacles(result), *_open_questions(result))]
     return "\n".join([table["title"], "", *_with_rows(table, table["columns"], ours, remarks)])
+
+
+def _row_names(results: Sequence[Result]) -> list[str]:
+    """Names of the results' models; a number tells those apart that share one and have other weights."""
+    # Folders of prediction files have a fingerprint a data set, and no dtype.
+    models = [(result.name, result.model.get("dtype") and result.model.get("fingerprint")) for result in results]
+    sharing = {name: [model for model in dict.fromkeys(models) if model[0] == name] for name, _ in models}
+    return [
+        name if len(sharing[name]) == 1 else f"{name} ({sharing[name].index((name, weights)) + 1})"
+        for name, weights in models
+    ]
 
 
 @lru_cache
@@ -106,6 +118,8 @@ def _own_columns(result: Result) -> tuple[list[str], list[str]]:
 def _obstacles(result: Result) -> list[str]:
     """Why numbers of the paper may not be set against these."""
     protocol, data, counted, found = result.protocol, result.data, result.counts, []
+    if protocol.get("paper") and protocol.get("name") not in protocol_names():
+        found.append("the protocol is one of your own")
     if protocol.get("changes"):
         found.append("rules were changed: " + protocol["label"].partition(" with ")[2])
     used, expected = data.get("used"), data.get("expected")
@@ -126,7 +140,7 @@ def _open_questions(result: Result) -> list[str]:
     if result.counts.get("empty"):
         found.append(f"{result.counts['empty']} images have no pixel that counts; they are left out.")
     if result.protocol.get("paper") and result.model.get("uses_protocol_inference") is False:
-        found.append("The predictions were made without the protocol's rules for inference (network size, flip).")
+        found.append("Network size and flip are those of the model or program, not the protocol's.")
     if text := result.protocol.get("unconfirmed"):
         found.append(f"Open: {' '.join(text.split())}")
     return found

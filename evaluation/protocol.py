@@ -191,17 +191,27 @@ def load_protocol(name: str | Path) -> Protocol:
     """A protocol by its name, or from a YAML file of your own.
 
     Raises:
-        ProtocolError: nothing has this name, or the file does not hold a protocol.
+        ProtocolError: nothing has this name, or the file does not hold a protocol, or it holds other rules under the
+            name of one that is there already.
     """
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    path = Path(name).expanduser()
+    own = path.suffix in (".yaml", ".yml")
+    if not own:
         if str(name) not in protocol_names():
             raise ProtocolError(
                 f"protocol: nothing is called {str(name)!r}. {nearest(name, protocol_names())} "
                 "Name one that `open-dpt evaluate --list` shows, or a .yaml file."
             )
         path = FOLDER / f"{name}.yaml"
-    return Protocol.from_dict(_read(path, ()))
+    values = _read(path, ())
+    if missing := [key for key in _OWN if key not in values]:
+        raise ProtocolError(f"{path}: {missing[0]} is missing. State it, it is not taken from what a file extends.")
+    protocol = Protocol.from_dict(values)
+    if own and protocol.name in protocol_names() and protocol.sha256 != load_protocol(protocol.name).sha256:
+        raise ProtocolError(
+            f"{path}: name must be a new one for new rules, got {protocol.name!r}, which has others. Change it."
+        )
+    return protocol
 
 
 def protocol_names() -> list[str]:
@@ -209,11 +219,27 @@ def protocol_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("[!_]*.yaml"))
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    import yaml
+def protocol_titles() -> dict[str, str]:
+    """Label -> title of all of them. Rules are not looked at: checking them imports data sets' code, and torch."""
+    files = [_values(FOLDER / f"{name}.yaml") for name in protocol_names()]
+    return {f"{values['name']} v{values['version']}": values["title"] for values in files}
 
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ProtocolError(f"{path}: extends itself, by way of {seen[-1].name}. Remove one `extends`.")
+    values = _values(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    beside = path.parent / f"{base}.yaml"
+    extended = _read(beside if beside.is_file() else FOLDER / f"{base}.yaml", (*seen, path))
+    return _merged({key: value for key, value in extended.items() if key not in _OWN}, values)
+
+
+def _values(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
         values = yaml.load(path.read_text(encoding="utf-8"), loader)
@@ -223,12 +249,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ProtocolError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ProtocolError(f"{path}: must hold `key: value` lines, got {type(values).__name__}.")
-    base = values.pop("extends", None)
-    if base is None:
-        return values
-    beside = path.parent / f"{base}.yaml"
-    extended = _read(beside if beside.is_file() else FOLDER / f"{base}.yaml", (*seen, path))
-    return _merged({key: value for key, value in extended.items() if key not in _OWN}, values)
+    return values
 
 
 def _merged(base: dict, values: dict) -> dict:

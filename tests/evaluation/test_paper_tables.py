@@ -73,6 +73,24 @@ def test_a_whole_row_of_table_1():
     assert "zero-shot-kitti v1: NOT" not in text
 
 
+def test_models_of_one_name_have_rows_of_their_own():
+    def one(protocol, weights):
+        return make(protocol, described={"dtype": "float32", "fingerprint": weights})
+
+    text = zero_shot_table([one("zero-shot-nyu", "a"), one("zero-shot-tum", "a"), one("zero-shot-nyu", "b")])
+    assert row_of(text, "mine (1) (this run)")[-3:] == ["-", "0.50", "0.50"]
+    assert row_of(text, "mine (2) (this run)")[-3:] == ["-", "0.50", "-"]
+    files = [make(name, described={"fingerprint": name}) for name in ("zero-shot-nyu", "zero-shot-tum")]
+    assert row_of(zero_shot_table(files), "mine (this run)")[-2:] == ["0.50", "0.50"]
+
+
+def test_rules_of_ones_own_are_not_those_behind_the_papers_numbers(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: nyu-eigen\nname: mine\nversion: 1\ntitle: m\nalignment: median\ndata: {images: null}\n")
+    text = paper_table(make(path))
+    assert "NOT COMPARABLE with the paper: the protocol is one of your own." in text
+
+
 def test_table_1_refuses_what_does_not_belong():
     with pytest.raises(ResultError, match="nyu-eigen v1: belongs to no column of table 1"):
         zero_shot_table([make("nyu-eigen")])
@@ -95,7 +113,7 @@ def test_table_1_refuses_what_does_not_belong():
         ({"images": 653, "statuses": ["empty"]}, "1 images have no pixel that counts; they are left out."),
         (
             {"images": 654, "described": {"uses_protocol_inference": False}},
-            "The predictions were made without the protocol's rules for inference",
+            "Network size and flip are those of the model or program, not the protocol's.",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from open_dpt.evaluation.protocol import Protocol, ProtocolError, load_protocol, protocol_names
+from open_dpt.evaluation.protocol import Protocol, ProtocolError, load_protocol, protocol_names, protocol_titles
 
 # A line each: name, version, hash. To change a rule, raise the version in the YAML and put the new line here.
 PINNED = dict(
@@ -111,11 +111,21 @@ def test_a_file_of_ones_own(tmp_path):
     assert (protocol.label, protocol.score.window, protocol.score.truth_range) == ("mine v2", "none", (0.001, 80.0))
 
 
+def test_titles_are_those_of_the_protocols():
+    loaded = [load_protocol(name) for name in protocol_names()]
+    assert protocol_titles() == {protocol.label: protocol.title for protocol in loaded}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("extends: nyu-eigen\nname: mine\ntitle: mine\n", "version is missing"),
         ("extends: nyu-eigen\nname: mine\nversion: 1\ntitle: m\nmetrics: [delta9]\n", "metrics must be among.*delta9"),
+        ("extends: nyu-eigen\nalignment: median\n", r"mine\.yaml: name is missing\. State it, it is not taken from"),
+        (
+            "extends: nyu-eigen\nname: nyu-eigen\nversion: 1\ntitle: m\nalignment: median\n",
+            "name must be a new one for new rules, got 'nyu-eigen'",
+        ),
         ("extends: mine\nname: mine\n", "extends itself"),
         ("extends: not-there\n", "not-there.yaml: cannot be read"),
         ("- 1\n", "must hold `key: value` lines, got list"),
