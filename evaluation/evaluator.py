@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import SampleError, class_names, load_data
 from ..data.read_ahead import UnreadableRow
+from ..data.readers import source_name
 from ..data.samples import spread
 from .aligning import check_alignable
 from .images import Images
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 # Modules with `score(prediction, kind, sample, protocol) -> Scored`, by the task of a protocol.
 TASKS = {"depth": ".score_depth", "ordinal": ".score_ordinal", "segmentation": ".score_segmentation"}
 
-# Parts of an adapter's description that no row depends on.
-_PLACE = ("device", "notes")
+# Parts of an adapter's description that no row depends on; the last only where a fingerprint tells what was there.
+_PLACE = ("device", "notes", "source")
 
 
 def evaluate(
@@ -93,7 +94,8 @@ def evaluate(
     images = Images(
         rows if own_rows else load_data(data.dataset, root, data.split, **data.options, **options), protocol.image_crop
     )
-    chosen, team, output = spread(len(images), limit), Team(accelerator), None if output is None else Path(output)
+    chosen, team = spread(len(images), limit), Team(accelerator)
+    output = None if output is None else _free(Path(output).expanduser(), images, adapter)
     job = _Job(protocol, adapter, images)
 
     model = team.in_main(lambda: job.described(chosen))
@@ -205,14 +207,26 @@ def _check_kind(adapter: "Adapter", protocol: Protocol) -> None:
         raise ValueError(f"{adapter.name} under {protocol.label}: {error}") from None
 
 
+def _free(output: Path, images: Images, adapter: "Adapter") -> Path:
+    """`output`, unless its files would be taken for images or predictions: those folders are searched."""
+    first = Path(source_name(images.rows[0]["image"]))
+    searched = [first.parent] if first.is_file() else []
+    searched += [adapter.folder] if isinstance(getattr(adapter, "folder", None), Path) else []
+    for folder in searched:
+        if folder.resolve() in (output.resolve(), *output.resolve().parents):
+            raise ValueError(f"{output}: output must lie outside {folder}, whose files are read. Choose another.")
+    return output
+
+
 def _settings(protocol: Protocol, options: dict[str, Any], images: Images, model: dict[str, Any]) -> dict[str, Any]:
     """What rows depend on, by names that make sense after "made with another"."""
+    place = _PLACE if model.get("fingerprint") else _PLACE[:-1]
     return {
         "protocol": protocol.label,
         "protocol's rules": protocol.sha256,
         "list of images": images_sha256(map(images.identity, range(len(images)))),
         "data options": options,
-        **{f"model's {key}": value for key, value in model.items() if key not in _PLACE},
+        **{f"model's {key}": value for key, value in model.items() if key not in place},
     }
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 NAME = "rows-{}.jsonl"
 
+# Values up to this length are shown when a run does not fit an earlier one; hashes are longer.
+LONGEST_TOLD = 64
+
 
 def read_rows(folder: Path | None, settings: dict[str, Any], *, overwrite: bool = False) -> dict[int, dict[str, Any]]:
     """Rows that earlier runs have finished, by index; unreadable images are left out, they get another chance.
@@ -83,8 +86,10 @@ class RowWriter:
 
 def _check(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     if changed := sorted(key for key in {**old, **new} if old.get(key) != new.get(key)):
+        values = [(key, *(json.dumps(one.get(key)) for one in (old, new))) for key in changed]
+        told = [f"{key} {then}, now {now}" for key, then, now in values if max(len(then), len(now)) < LONGEST_TOLD]
         raise ValueError(
-            f"{folder}: holds rows made with another {', '.join(changed)}. "
+            f"{folder}: holds rows made with another {', '.join(changed)}{f' ({told[0]})' if told else ''}. "
             "Choose another --output, or replace them with --overwrite."
         )
 

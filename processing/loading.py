@@ -18,7 +18,8 @@ from .image_processing_dpt import DPTImageProcessor
 
 MODEL_CLASSES = {"depth": DPTForDepthEstimation, "segmentation": DPTForSemanticSegmentation}
 
-BUNDLED_NAME = "dpt-tiny (bundled)"
+# What a person may write for the bundled model, besides nothing, and what it is called in print.
+BUNDLED, BUNDLED_NAME = "bundled", "dpt-tiny (bundled)"
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
@@ -71,7 +72,7 @@ def load_model(
     """Load a model for inference.
 
     Args:
-        name: hub id, folder, or an authors' file; None for the bundled model.
+        name: hub id, folder, or an authors' file; None or "bundled" for the bundled model.
         task: "depth" or "segmentation"; None for what the checkpoint is made for.
         revision: branch, tag or commit of a hub id.
         device: of torch.
@@ -99,7 +100,8 @@ def load_model(
         processor.size = {"height": image_size[0], "width": image_size[1]}
         processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
     model = model.to(device=device, dtype=getattr(torch, dtype)).eval()
-    return Loaded(model, processor, name or BUNDLED_NAME, commit_of(location, revision))
+    called = BUNDLED_NAME if name in (None, BUNDLED) else name
+    return Loaded(model, processor, called, commit_of(location, revision))
 
 
 def locate(name: str | None) -> str:
@@ -108,7 +110,7 @@ def locate(name: str | None) -> str:
     Raises:
         ModelError: it looks like a path and nothing is there, or cannot be a hub id.
     """
-    if name is None:
+    if name in (None, BUNDLED):
         return str(bundled_model_path())
     path = Path(name).expanduser()
     if path.is_dir() and not (path / "config.json").is_file():

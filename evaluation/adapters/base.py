@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 if typing.TYPE_CHECKING:
@@ -81,6 +82,16 @@ def check_kind(kind: str, task: str, name: str) -> str:
         known = ", ".join(f"{key} ({meaning})" for key, meaning in KINDS[task].items())
         raise AdapterError(f"{name}: for {task}, the kind of its answers must be one of {known}; got {kind!r}.")
     return kind
+
+
+def short_name(spec: str) -> str:
+    """What tables call what a person named: of a path the last part, with the function of a Python file; other names
+    as they are."""
+    place, _, function = spec.rpartition(":")
+    for path, rest in ((spec, ""), (place, f":{function}")):
+        if path and Path(path).expanduser().exists():
+            return f"{Path(path).expanduser().resolve().name}{rest}"
+    return spec
 
 
 @contextmanager

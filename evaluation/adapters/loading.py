@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 from ...configuration.hub_errors import plain_hub_errors
-from .base import KINDS, AdapterError
+from .base import KINDS, AdapterError, short_name
 
 if typing.TYPE_CHECKING:
     from .base import Adapter
@@ -34,7 +34,7 @@ def load_adapter(
 
     | spec | adapter |
     |---|---|
-    | None | `OwnModel`: the bundled depth model |
+    | None, "bundled" | `OwnModel`: the bundled depth model |
     | folder or hub id of a model | `OwnModel` for `OWN_TYPES`, else `StockModel` |
     | own:FOLDER or own:ID | `OwnModel`, also of Depth Anything |
     | stock:FOLDER or stock:ID | `StockModel`, also of DPT |
@@ -57,7 +57,7 @@ def load_adapter(
     if task not in KINDS:
         raise AdapterError(f"task: must be one of {', '.join(KINDS)}, got {task!r}.")
     model_task = "segmentation" if task == "segmentation" else "depth"
-    if spec is None:
+    if spec in (None, "bundled"):
         if model_task == "segmentation":
             raise AdapterError(f"model: needed, no segmentation model is bundled. {POSSIBILITIES}.")
         return _own(None, model_task, kind, device, dtype, revision)
@@ -90,7 +90,8 @@ def _own(name: str | None, task: str, kind: str | None, device: str, dtype: str,
         loaded = load_model(name, task, revision=revision, device=device, dtype=dtype)
     except WrongTaskError as error:
         raise AdapterError(f"{error} Choose a protocol for {error.found}, or another model.") from None
-    return OwnModel(loaded.model, loaded.processor, name=loaded.name, revision=loaded.commit, kind=kind)
+    called, source = short_name(loaded.name), loaded.name
+    return OwnModel(loaded.model, loaded.processor, name=called, source=source, revision=loaded.commit, kind=kind)
 
 
 def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revision: str | None) -> Adapter:

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import AdapterError, check_kind, describe, failures_told
+from .base import AdapterError, check_kind, describe, failures_told, short_name
 
 if typing.TYPE_CHECKING:
     from ..protocol import InferenceRule, Protocol
@@ -89,7 +89,7 @@ class PythonAdapter:
             raise AdapterError(
                 f'{spec}: must say what its answers mean. Write {name}.kind = "depth" (or state --kind).'
             )
-        return cls(predict, stated, task, name=spec, source=inspect.getsourcefile(module))
+        return cls(predict, stated, task, name=short_name(spec), source=inspect.getsourcefile(module))
 
     def check(self, rows: Iterable[dict[str, Any]], protocol: Protocol) -> None:
         """See `Adapter.check`: nothing is known before the first image."""

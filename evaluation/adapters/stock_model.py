@@ -25,7 +25,7 @@ from transformers.utils import is_torchvision_available
 from ...configuration.hub_errors import commit_of, plain_hub_errors
 from ...modeling_dpt.fingerprint import fingerprint
 from ..score_segmentation import check_classes
-from .base import AdapterError, check_kind, describe, failures_told
+from .base import AdapterError, check_kind, describe, failures_told, short_name
 
 if typing.TYPE_CHECKING:
     from ..protocol import InferenceRule, Protocol
@@ -144,7 +144,8 @@ class StockModel:
             model.to(device),
             processor,
             task,
-            name=location,
+            name=short_name(location),
+            source=location,
             revision=commit_of(location, revision),
             kind=kind,
         )

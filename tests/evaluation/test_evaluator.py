@@ -138,9 +138,42 @@ def test_rows_of_more_processes_are_used_and_a_torn_first_line_is_not(folder, tm
     assert not again.asked
 
 
+def test_the_same_weights_from_elsewhere_go_on(folder, tmp_path):
+    class Placed(Offset):
+        source = "a"
+
+        def describe(self):
+            return super().describe() | {"source": self.source}
+
+    run(folder, Placed(folder), output=tmp_path / "out", limit=3)
+    moved, unknown = Placed(folder), Placed(folder, fingerprint=None)
+    moved.source = "../b"
+    run(folder, moved, output=tmp_path / "out")
+    assert len(moved.asked) == COUNT - 3
+    run(folder, unknown, output=tmp_path / "other", limit=1)
+    unknown.source = "../b"
+    with pytest.raises(ValueError, match=r"""made with another model's source \(model's source "a", now "../b"\)\."""):
+        run(folder, unknown, output=tmp_path / "other")
+
+
+def test_files_of_a_result_do_not_become_images_or_predictions(folder, tmp_path):
+    for output in (folder / "images", folder / "images/new/run"):
+        with pytest.raises(
+            ValueError, match=r"output must lie outside .*images, whose files are read\. Choose another"
+        ):
+            run(folder, output=output)
+    predictions = Offset(folder)
+    predictions.folder = tmp_path / "predictions"
+    with pytest.raises(ValueError, match=r"output must lie outside .*predictions,"):
+        run(folder, predictions, output=tmp_path / "predictions/run")
+    assert not (tmp_path / "predictions").exists() and not (folder / "images/new").exists()
+    assert run(folder, output=folder / "run").counts["images"] == COUNT
+    assert run(folder, output=folder / "run").counts["images"] == COUNT
+
+
 def test_results_of_something_else_are_not_mixed_in(folder, tmp_path):
     run(folder, output=tmp_path / "out")
-    with pytest.raises(ValueError, match=r"out: holds rows made with another model's fingerprint\. .*--overwrite"):
+    with pytest.raises(ValueError, match=r"out: holds rows made with another model's fingerprint .*--overwrite"):
         run(folder, Offset(folder, fingerprint="sha256:2"), output=tmp_path / "out")
     changed = load_protocol("own-folder").with_changes({"score.truth_range": [1, 5]})
     with pytest.raises(ValueError, match="holds rows made with another protocol, protocol's rules"):

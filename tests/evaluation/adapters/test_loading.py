@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 import open_dpt
-from open_dpt.evaluation.adapters.base import AdapterError
+from open_dpt.evaluation.adapters.base import AdapterError, short_name
 from open_dpt.evaluation.adapters.loading import load_adapter
 from open_dpt.evaluation.adapters.own_model import OwnModel
 from open_dpt.evaluation.adapters.prediction_folder import PredictionFolder
@@ -25,12 +25,13 @@ def stock_folder(tiny_depth_folder, tmp_path_factory):
     return folder
 
 
-def test_nothing_is_the_bundled_model():
-    adapter = load_adapter(None, "depth")
+@pytest.mark.parametrize("spec", [None, "bundled"])
+def test_nothing_is_the_bundled_model(spec):
+    adapter = load_adapter(spec, "depth")
     assert isinstance(adapter, OwnModel)
     assert (adapter.name, adapter.kind) == ("dpt-tiny (bundled)", "disparity")
     with pytest.raises(AdapterError, match=r"no segmentation model is bundled\. Name a folder"):
-        load_adapter(None, "segmentation")
+        load_adapter(spec, "segmentation")
 
 
 def test_our_folders_and_authors_files_are_run_by_our_classes(
@@ -70,6 +71,18 @@ def test_other_model_types_are_run_by_transformers_unless_ours_is_asked_for(tmp_
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     assert isinstance(load_adapter(str(tmp_path), "depth"), StockModel)
     assert isinstance(load_adapter(f"own:{tmp_path}", "depth"), OwnModel)
+
+
+def test_tables_have_the_last_part_of_a_path(tiny_depth_folder, stock_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_depth_folder)
+    (tmp_path / "m.py").write_text("def f(image): ...\nf.kind = 'depth'\n")
+    for spec in (str(tiny_depth_folder), f"{tiny_depth_folder}/", "."):
+        assert load_adapter(spec, "depth").name == tiny_depth_folder.name
+    assert load_adapter(f"stock:{stock_folder}/", "depth").name == stock_folder.name
+    assert load_adapter(f"{tmp_path}/m.py:f", "depth").name == "m.py:f"
+    assert short_name("Intel/dpt-large") == "Intel/dpt-large" and short_name("package.module:f") == "package.module:f"
+    described = load_adapter(str(tiny_depth_folder), "depth").describe()
+    assert described["source"] == str(tiny_depth_folder)
 
 
 def test_a_folder_of_files_and_python(tmp_path):
