@@ -91,7 +91,9 @@ def _score(prediction: Tensor, kind: str, sample: dict[str, Any], protocol: Prot
     scores = image_scores(depth[used], truth[used])
     scores["delta_outliers1"] = 100 * (1 - scores["delta1"])
     scores["boundary_f1"] = boundary_f1(depth, truth, known) if known.double().mean() >= DENSE else None
-    return Scored(row | {"status": "scored"} | scores, depth, truth, used)
+    # To be looked at: what stands for nothing, such as the surroundings of a crop, only where it counted.
+    shown = torch.where(used | ~maps[1].isnan(), depth, torch.nan)
+    return Scored(row | {"status": "scored"} | scores, shown, truth, used)
 
 
 def quantised(metres: Tensor, scale: float) -> Tensor:

@@ -20,6 +20,8 @@ _RIGHT, _WRONG = (245, 244, 240), (206, 42, 42)
 _NEARER, _FARTHER = (214, 40, 40), (38, 84, 214)
 # Pictures wider than this (width / height) stand two by two instead of in one line.
 _WIDE = 1.8
+# Percentiles of the truth that have the first and the last colour.
+_SHOWN = (1, 99)
 # Below this share of known pixels each is drawn: single lidar points would vanish in a small picture.
 _SPARSE = 0.4
 
@@ -85,13 +87,15 @@ def depth_error_panel(
     prediction, truth, used = _array(prediction), _array(truth), _array(used).astype(bool)
     size = _size(image, height)
     error = _shrunk(depth_error_map(prediction, truth, used), used, size)
-    tiles = [*_depth_tiles(prediction, truth, _known(truth), "depth", size), error]
+    known = _known(truth)
+    tiles = [*_depth_tiles(prediction, truth, known, "depth", size), error]
+    ends = "bright {:.3g} m, dark {:.3g} m".format(*np.percentile(truth[known], _SHOWN)) if known.any() else "unknown"
     line = _outline(used, size)[..., None]
     tiles = [np.where(line, np.uint8(_OUTLINE), tile) for tile in tiles]
     captions = (
         "image",
-        "ground truth",
-        "prediction",
+        f"ground truth: {ends}",
+        "prediction in the same colours",
         f"error: red too near, blue too far (full colour at x{FULL_ERROR:.2f})",
     )
     return _sheet(title, captions, [_photo(image, size), *tiles])
@@ -174,7 +178,7 @@ def _depth_tiles(
     expected = DepthPrediction(truth, kind, valid=known)
     found = DepthPrediction(_array(prediction), kind)
     scale = expected if known.any() else found
-    value_range = scale.value_range((1, 99)) if scale.valid.any() else None
+    value_range = scale.value_range(_SHOWN) if scale.valid.any() else None
     maps = [map_.colorize(value_range=value_range) for map_ in (expected, found)]
     return [_shrunk(maps[0], known, size), _nearest(maps[1], size)]
 

@@ -53,6 +53,17 @@ def test_kitti_windows_when_pasted_and_when_cropped(size, garg, crop_in_full):
         assert scored.row["abs_rel"] == pytest.approx(expected.item(), rel=1e-12)
 
 
+def test_what_stands_for_nothing_is_shown_only_where_it_counts():
+    one = sample(torch.full((375, 1242), 10.0), (352, 1216), image_size=(375, 1242))
+    prediction = torch.full((352, 1216), 10.0)
+    prediction[200, 600] = math.nan  # inside Garg's window
+    prediction[0, 0] = math.nan
+    scored = score(prediction, "depth", one, KITTI)
+    assert scored.prediction[23 + 200, 13 + 600] == 1e-3
+    assert scored.prediction[23, 13].isnan() and scored.prediction[:23].isnan().all()
+    assert scored.prediction[23, 14] == 10
+
+
 def test_a_prediction_of_the_whole_image_is_cropped_as_the_image_was():
     truth = torch.rand(375, 1242) * 40 + 1
     whole = torch.rand(375, 1242) * 40 + 1

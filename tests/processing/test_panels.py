@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from open_dpt.processing import panels
 from open_dpt.processing.colormaps import diverging, palette
 from open_dpt.processing.panels import (
     FULL_ERROR,
@@ -28,6 +29,14 @@ def test_one_colour_is_one_value_in_truth_and_prediction():
     _, expected, found = tiles(panel)
     assert (found == expected[2, 3]).all()
     assert (panel[:, 8:12] == 255).all()
+
+
+def test_captions_say_how_far_the_colours_reach(monkeypatch):
+    captions = []
+    monkeypatch.setattr(panels, "_sheet", lambda title, told, tiles: captions.extend(told))
+    truth = np.append(np.linspace(1, 5, 101, dtype=np.float32), [0, np.nan, 0]).reshape(8, 13)
+    depth_error_panel(np.zeros((8, 13, 3), np.uint8), truth, truth, truth > 0)
+    assert captions[1:3] == ["ground truth: bright 1.04 m, dark 4.96 m", "prediction in the same colours"]
 
 
 def test_near_is_bright_for_both_kinds_and_missing_truth_is_black():
