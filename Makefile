@@ -1,7 +1,7 @@
 # make demo    depth maps of the bundled photos, from nothing to pictures
 # make test    the whole test suite
 # make lint    style and format, changing nothing; `make format` changes
-# make bench   timings (grows with later releases)
+# make bench   speed and memory beside transformers and what else is installed, and of the training loader, into runs/bench
 # make dpt-tiny   train the bundled model again, from nothing, into runs/dpt-tiny (an hour or two; continues where it stopped)
 # make clean   removes what the targets made, the virtual environment too
 #
@@ -59,7 +59,8 @@ format: $(BIN)/.installed-lint
 	$(BIN)/ruff format .
 
 bench: $(BIN)/.installed
-	$(BIN)/python benchmarks/latency.py
+	$(BIN)/open-dpt bench --output runs/bench
+	$(BIN)/python benchmarks/loader.py --workers 0 $(JOBS) --seconds 2 --images 24 --output runs/bench/loader.json
 
 # One thread a process: two processes wait for each other less often than two threads do.
 dpt-tiny: $(BIN)/.installed-dev

@@ -10,8 +10,6 @@ clock. `--device cuda` lets workers decode only and transforms on the GPU.
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +28,8 @@ from open_dpt.data import make_rows, raw_rows, read_sample
 from open_dpt.data.batches import generator_at
 from open_dpt.data.loading import TrainingLoader
 from open_dpt.data.transforms import TrainTransform
+from open_dpt.processing.benchmark import describe_machine
+from open_dpt.processing.benchmark.report import machine_line
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)  # as in a worker; more would show the machine's cores, not a worker's speed
     machine = describe_machine()
-    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    print(machine_line(machine))
     heads = f"{'layout':<31} {'read ms':>8} {'warp ms':>8} {'a core/s':>9}"
     print(f"{heads} {'workers':>8} {'images/s':>9} {'per worker':>11}")
     results = []
@@ -155,20 +155,6 @@ def images_per_second(loader: TrainingLoader, batch_size: int, workers: int, sec
         next(batches)
         count += batch_size
     return count / (time.perf_counter() - start)
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the figures depend on, the load by others included."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import sys
 
 from .._version import __version__
-from . import align, compare, convert, data, doctor, evaluate, info, predict, segment
+from . import align, bench, compare, convert, data, doctor, evaluate, info, predict, segment
 from .messages import one_line, plain_warnings
 
 # Modules with SUMMARY, add_arguments(parser) and run(arguments) -> exit status. None imports torch before `run`.
@@ -20,6 +20,7 @@ _COMMANDS = {
     "align": align,
     "evaluate": evaluate,
     "compare": compare,
+    "bench": bench,
     "info": info,
     "doctor": doctor,
 }

@@ -13,13 +13,13 @@ def test_help_of_every_command_loads_no_torch():
     code = (
         "import sys, contextlib\n"
         "from open_dpt.cli.main import main\n"
-        "for command in ['predict', 'segment', 'convert', 'info', 'doctor', 'align', 'data', 'evaluate']:\n"
+        "for command in ['predict', 'segment', 'convert', 'info', 'doctor', 'align', 'data', 'evaluate', 'bench']:\n"
         "    with contextlib.suppress(SystemExit): main([command, '--help'])\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("usage: open-dpt") == 8
+    assert result.stdout.count("usage: open-dpt") == 9
 
 
 def test_version(capsys):

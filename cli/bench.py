@@ -1,0 +1,120 @@
+"""`open-dpt bench`: how fast is this, beside other ways to run the same weights?"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..processing.benchmark.suites import DTYPES, PEERS, STANDARD, SUITES, WAYS
+from .messages import RequestError
+from .options import positive, size
+
+SUMMARY = "speed and memory beside other ways to run the same weights"
+_WIDTH = max(map(len, PEERS))
+DESCRIPTION = f"""Measure speed and memory, beside other ways to run the same network with the same weights.
+
+Outputs are compared before anything is timed, and one that differs is reported instead. Then all take turns: same
+input, dtype and threads, waiting for the device, medians with quartiles.
+
+{chr(10).join(f"  {name:{_WIDTH}}  {suite.summary}" for name, suite in SUITES.items())}
+
+Others, each left out with a word where it is not installed:
+{chr(10).join(f"  {name:{_WIDTH}}  {peer.summary} ({', '.join(peer.suites)})" for name, peer in PEERS.items())}
+
+Without a suite: a selection of all that takes less than 15 minutes on two cores.
+
+  open-dpt bench latency --preset dpt-base --dtype bfloat16 --size 384x384 --peers transformers"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)} (default: a selection)")
+    parser.add_argument("--preset", type=_names, metavar="P,P...", help="sizes of the network, such as dpt-base")
+    parser.add_argument("--size", type=_sizes, metavar="HxW,...", help="of the network's input")
+    parser.add_argument("--dtype", type=_names, metavar="D,D...", help=f"{', '.join(DTYPES)}, or fp32, bf16, fp16")
+    parser.add_argument("--batch-size", type=_numbers, metavar="N,N...", help="images that run together")
+    parser.add_argument(
+        "--peers", type=_names, metavar="P,P...", help="the others, or none (default: all of the suite)"
+    )
+    parser.add_argument(
+        "--ways",
+        type=_names,
+        metavar="W,W...",
+        help="how our network runs: " + "; ".join(f"{name}: {meaning}" for name, meaning in WAYS.items()),
+    )
+    parser.add_argument("--photos", type=positive, metavar="N", help="of the folder")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="turns of each, at most (default: 7)")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", help="no new turn after so long, but at least 3 (default: 60 a case)"
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: as torch has it")
+    parser.add_argument("--device", default="cpu", help="default: cpu")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="also write bench.json, bench.md and bench.png")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.output is not None and arguments.output.is_file():
+        raise RequestError(f"{arguments.output}: is a file, --output must be a folder.")
+
+    from ..processing.benchmark.suites import options_for, run_suite
+
+    given = _given(arguments)
+    chosen = [(name, {}) for name in arguments.suites] or STANDARD
+    plan = [(name, own | given) for name, own in chosen]
+    for name, options in plan:  # a mistake must not show after minutes
+        options_for(name, **options)
+
+    import torch
+
+    from ..processing.benchmark.machine import describe_machine
+    from ..processing.benchmark.report import case_table, machine_line, write_report
+    from .models import quiet_libraries, resolve_device
+
+    quiet_libraries()
+    device = resolve_device(arguments.device)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    libraries = tuple(name for peer in PEERS.values() for name in peer.distributions)
+    machine = describe_machine(device, libraries)
+    print(machine_line(machine))
+    cases: list[dict[str, Any]] = []
+    for name, options in plan:
+        for case in run_suite(name, **options | {"device": device}):
+            cases.append(case)
+            print("\n" + "\n".join(case_table(case)), flush=True)
+            if arguments.output is not None:  # what is done is not lost when the next case is stopped
+                written = write_report(arguments.output, machine, cases)
+    if arguments.output is not None:
+        print(f"{arguments.output}: wrote {', '.join(written)}", file=sys.stderr)
+        if "bench.png" not in written:
+            print("bench.png: not drawn, it needs `pip install 'open-dpt[evaluate]'`.", file=sys.stderr)
+    return 0
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as fields of `Options`."""
+    fields = {
+        "presets": arguments.preset,
+        "sizes": arguments.size,
+        "dtypes": arguments.dtype,
+        "batch_sizes": arguments.batch_size,
+        "peers": arguments.peers,
+        "ways": arguments.ways,
+        "photos": arguments.photos,
+        "rounds": arguments.rounds,
+        "seconds": arguments.seconds,
+    }
+    if fields["peers"] == ("none",):
+        fields["peers"] = ()
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple(size(part) for part in _names(text))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(positive(part) for part in _names(text))

@@ -1,0 +1,159 @@
+"""A folder of photos of mixed sizes to files: decoding, processing, network, resizing back, writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ...assets import bundled_photo_paths
+from ..image_processing_dpt import DPTImageProcessor
+from ..predictor import predict_depth
+from .candidates import load_own, load_stock, write_checkpoint
+from .measure import OWN, Reference, Work, compare_and_time, reference_for
+from .suites import Options, Size, chosen_peers
+
+# (height, width) of the photos, in turns: cameras, phones upright, cars.
+PHOTO_SIZES = ((480, 640), (640, 480), (600, 800), (375, 500), (375, 1242))
+
+# So many photos before the next candidate takes its turn.
+CHUNK = 8
+
+
+def write_photos(folder: Path, count: int) -> list[Path]:
+    """JPEG files cut from the bundled photos in sizes of `PHOTO_SIZES`."""
+    originals = [Image.open(path).convert("RGB") for path in bundled_photo_paths()]
+    paths = []
+    for index, (height, width) in enumerate(islice(cycle(PHOTO_SIZES), count)):
+        random = np.random.default_rng(index)
+        photo = originals[index % len(originals)]
+        part = random.uniform(0.7, 1.0) * min(photo.width / width, photo.height / height)
+        left = random.uniform(0, photo.width - part * width)
+        top = random.uniform(0, photo.height - part * height)
+        paths.append(folder / f"{index:04d}.jpg")
+        box = (left, top, left + part * width, top + part * height)
+        photo.resize((width, height), Image.Resampling.BICUBIC, box=box).save(paths[-1], quality=90)
+    return paths
+
+
+def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
+    """A case for each preset, size of the processor and dtype; the first batch size is ours, peers go one by one."""
+    names = [*chosen_peers(suite, options), OWN]
+    batch = options.batch_sizes[0]
+    for preset in options.presets:
+        with TemporaryDirectory(prefix="open_dpt_bench_") as place:
+            folder = Path(place)
+            write_checkpoint(preset, folder)
+            photos = write_photos(folder, options.photos)
+            for size in options.sizes:
+                _write_processor(folder, size)
+                for dtype in options.dtypes:
+                    case = {"suite": suite, "preset": preset, "dtype": dtype, "photos": options.photos}
+                    case |= {"height": size[0], "width": size[1], "batch": batch}
+                    yield case | _measure(folder, photos, names, getattr(torch, dtype), batch, options)
+
+
+def _measure(
+    folder: Path, photos: list[Path], names: list[str], dtype: torch.dtype, batch: int, options: Options
+) -> dict[str, Any]:
+    chunk = min(CHUNK, len(photos))
+    chunks = [photos[start : start + chunk] for start in range(0, len(photos) - chunk + 1, chunk)]
+
+    def candidate(name: str) -> Work:
+        make = {OWN: partial(_own, batch_size=batch), "pipeline": _pipeline, "loop": _loop}[name]
+        predict_and_write = make(folder, dtype, options.device)
+        output = folder / name
+        output.mkdir(exist_ok=True)
+        return Work(
+            lambda number: predict_and_write(chunks[number % len(chunks)], output),
+            # Ours keeps within the network's range; the others overshoot it at edges.
+            lambda: predict_and_write(photos[:1], output).clamp(reference.values.min(), reference.values.max()),
+            countable=False,
+        )
+
+    reference = _reference(folder, photos[0], dtype, options.device)
+    candidates = {name: partial(candidate, name) for name in names}
+    return compare_and_time(candidates, reference, options, dtype=dtype, images=chunk, warm_up=1)
+
+
+Predict = Callable[[list[Path], Path], Tensor]
+"""From photos and the folder for results to the prediction of the last one, (1, H, W) as large as the photo."""
+
+
+def _own(folder: Path, dtype: torch.dtype, device: str, batch_size: int) -> Predict:
+    model = load_own(folder, dtype, device).optimize_for_inference()
+    processor = DPTImageProcessor.from_pretrained(folder)
+
+    def predict(photos: list[Path], output: Path) -> Tensor:
+        for path, prediction in zip(
+            photos, predict_depth(model, processor, photos, batch_size=batch_size), strict=True
+        ):
+            prediction.save(output / f"{path.stem}.png")
+        return torch.as_tensor(prediction.values)[None]
+
+    return predict
+
+
+def _pipeline(folder: Path, dtype: torch.dtype, device: str) -> Predict:
+    from transformers import pipeline
+
+    model = load_stock(folder, dtype, device)
+    pipe = pipeline("depth-estimation", model=model, image_processor=_stock_processor(folder), device=device)
+
+    def predict(photos: list[Path], output: Path) -> Tensor:
+        for path, result in zip(photos, pipe([str(path) for path in photos]), strict=True):
+            result["depth"].save(output / f"{path.stem}.png")
+        return result["predicted_depth"].reshape(1, *result["predicted_depth"].shape[-2:])
+
+    return predict
+
+
+def _loop(folder: Path, dtype: torch.dtype, device: str) -> Predict:
+    model, processor = load_stock(folder, dtype, device), _stock_processor(folder)
+
+    def predict(photos: list[Path], output: Path) -> Tensor:
+        for path in photos:
+            with Image.open(path) as file:
+                image = file.convert("RGB")
+            inputs = processor(images=image, return_tensors="pt").to(device, dtype)
+            with torch.inference_mode():
+                outputs = model(**inputs)
+            outputs.predicted_depth = outputs.predicted_depth.float()
+            sizes = [(image.height, image.width)]
+            depth = processor.post_process_depth_estimation(outputs, target_sizes=sizes)[0]["predicted_depth"]
+            spread = (depth - depth.min()) / (depth.max() - depth.min()) * 65535
+            Image.fromarray(spread.cpu().numpy().astype(np.uint16)).save(output / f"{path.stem}.png")
+        return depth[None]
+
+    return predict
+
+
+def _write_processor(folder: Path, size: Size) -> None:
+    """Settings that both read: the stock class's, which resize to one shape as the stock model needs it."""
+    from transformers import DPTImageProcessor as StockProcessor
+
+    StockProcessor(size={"height": size[0], "width": size[1]}).save_pretrained(folder)
+
+
+def _stock_processor(folder: Path) -> Any:
+    from transformers import DPTImageProcessor as StockProcessor
+
+    return StockProcessor.from_pretrained(folder)
+
+
+def _reference(folder: Path, photo: Path, dtype: torch.dtype, device: str) -> Reference:
+    def answer(dtype: torch.dtype) -> Tensor:
+        model = load_own(folder, dtype, device)
+        (prediction,) = predict_depth(model, DPTImageProcessor.from_pretrained(folder), [photo])
+        return torch.as_tensor(prediction.values)[None]
+
+    plain = answer(torch.float32)
+    return reference_for(plain, None if dtype == torch.float32 else answer(dtype))

@@ -1,0 +1,82 @@
+"""Loading a checkpoint: each turn is a process of its own that imports, loads, and says what it took."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .candidates import write_checkpoint
+from .measure import OWN, reason_of
+from .suites import Options, chosen_peers
+from .timing import FEWEST_ROUNDS, Times
+
+# Runs alone. The checksum shows that the same weights are there; it also reads them from the file, which a mapped
+# file puts off.
+_CHILD = """
+import sys, time
+start = time.perf_counter()
+from {module} import DPTForDepthEstimation
+imported = time.perf_counter()
+model = DPTForDepthEstimation.from_pretrained(sys.argv[1])
+loaded, cpu = time.perf_counter(), time.process_time()
+import json, resource, torch
+held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+with torch.inference_mode():
+    total = sum(float(value.double().abs().sum()) for value in model.parameters())
+summed = time.perf_counter()
+print(json.dumps({{"import": imported - start, "load": loaded - imported, "read": summed - loaded, "cpu": cpu,
+                  "peak": held, "checksum": total}}))
+"""
+_MODULES = {"transformers": "transformers", OWN: "open_dpt"}
+
+
+def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
+    """A case for each preset. `median_ms` is of from_pretrained alone, in files that are in the system's cache."""
+    names = [*chosen_peers(suite, options), OWN]
+    for preset in options.presets:
+        with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
+            write_checkpoint(preset, Path(folder))
+            case = {"suite": suite, "preset": preset, "dtype": "float32", "height": None, "width": None, "batch": None}
+            yield case | {"ceiling_tflops": None, "rows": _measure(Path(folder), names, options)}
+
+
+def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str, Any]]:
+    rows = {name: {"candidate": name} for name in names}
+    first = {}
+    for name in names:
+        try:
+            first[name] = _load(name, folder)
+        except (subprocess.CalledProcessError, ValueError) as error:
+            rows[name] |= {"status": "failed", "reason": reason_of(error)}
+    right = first[OWN]["checksum"] if OWN in first else None
+    for name, taken in first.items():
+        difference = abs(taken["checksum"] / right - 1) if right else 0.0
+        rows[name] |= {"status": "timed" if difference < 1e-9 else "differs", "difference": difference}
+        if rows[name]["status"] == "differs":
+            rows[name]["reason"] = "the sum of its weights is another"
+    turns: dict[str, list[dict]] = {name: [] for name in first if rows[name]["status"] == "timed"}
+    for _ in range(max(FEWEST_ROUNDS, options.rounds)):
+        for name, taken in turns.items():
+            taken.append(_load(name, folder))
+    times = {name: Times(*zip(*((t["load"], t["cpu"]) for t in taken), strict=True)) for name, taken in turns.items()}
+    for name, taken in turns.items():
+        rows[name] |= times[name].summary()
+        if "transformers" in times:
+            rows[name] |= {"times_as_fast": times[name].times_as_fast_as(times["transformers"]), "as": "transformers"}
+        middle = sorted(taken, key=lambda one: one["import"])[len(taken) // 2]
+        rows[name] |= {
+            "import_ms": 1e3 * middle["import"],
+            "read_ms": 1e3 * sorted(one["read"] for one in taken)[len(taken) // 2],
+            "peak_memory_mb": max(one["peak"] for one in taken) / 2**20,
+        }
+    return list(rows.values())
+
+
+def _load(name: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-c", _CHILD.format(module=_MODULES[name]), str(folder)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])

@@ -1,0 +1,169 @@
+"""The rule of every comparison: outputs first, time afterwards, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from .machine import matrix_product
+from .suites import PEERS, Options
+from .timing import Times, await_device, extra_memory, take_turns
+
+# Largest difference over largest value, to the reference in float32.
+FLOAT32_TOLERANCE = 1e-5
+# Other dtypes: so many times the difference of our own plain model in that dtype.
+PLAIN_TOLERANCE = 2.0
+
+OWN = "open_dpt"
+CEILING = "product of matrices"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a candidate does in a round, and what comes out.
+
+    Args:
+        run: Called with the number of the round.
+        output: Its answer, to compare with the reference; None: there is nothing to compare.
+        countable: FLOPs can be counted: it calls PyTorch's operators one by one.
+        frees_memory: Gives back after a call what it took for it, so that its need can be seen.
+    """
+
+    run: Callable[[int], Any]
+    output: Callable[[], Tensor] | None
+    countable: bool = True
+    frees_memory: bool = True
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The right answer, and how far from it an answer may be (largest difference over largest value)."""
+
+    values: Tensor
+    tolerance: float
+
+    def difference(self, output: Tensor) -> float:
+        """Infinite where the shapes differ or a value is not finite."""
+        output = output.detach().float().cpu()
+        if output.shape != self.values.shape or not output.isfinite().all():
+            return float("inf")
+        return float((output - self.values).abs().max() / self.values.abs().max())
+
+
+def reference_for(plain: Tensor, in_dtype: Tensor | None) -> Reference:
+    """The reference and tolerance from our plain model's answers in float32 and in the dtype that is measured.
+
+    Raises:
+        ValueError: the answer is flat, so that comparing with it would say nothing.
+    """
+    reference = Reference(plain.detach().float().cpu(), FLOAT32_TOLERANCE)
+    if reference.values.std() <= 1e-3 * reference.values.abs().max():
+        raise ValueError(
+            "reference: the model's answer is the same everywhere; choose other weights or another input."
+        )
+    if in_dtype is None:
+        return reference
+    return Reference(reference.values, PLAIN_TOLERANCE * reference.difference(in_dtype))
+
+
+def compare_and_time(
+    candidates: dict[str, Callable[[], Work]],
+    reference: Reference | None,
+    options: Options,
+    *,
+    dtype: torch.dtype,
+    images: int,
+    warm_up: int = 2,
+) -> dict[str, Any]:
+    """Build candidates, compare their outputs, and time those that agree.
+
+    Args:
+        candidates: By name; a peer's name is one of `PEERS`. The first that is timed and not ours is what speeds are
+            given in multiples of.
+        reference: None: outputs are not compared.
+        dtype: Of the product of matrices that stands for the machine's ceiling.
+        images: Done in one round.
+
+    Returns:
+        `rows` (see `suites.run_suite`) in the order of `candidates`, and `ceiling_tflops`.
+    """
+    rows = {name: {"candidate": name} for name in candidates}
+    works = {name: work for name in candidates if (work := _admitted(candidates[name], rows[name], reference))}
+    product, product_flop = matrix_product(dtype, options.device)
+    limits = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": warm_up, "device": options.device}
+    times = take_turns({CEILING: product, **{name: work.run for name, work in works.items()}}, **limits)
+    ceiling = product_flop / times[CEILING].summary()["median_ms"] / 1e9
+    baseline = next((name for name in works if name in PEERS), None)
+    for name, work in works.items():
+        rows[name] |= _figures(times[name], images, times.get(baseline), baseline)
+        rows[name] |= _arithmetic(work, options.device, ceiling, rows[name]["median_ms"])
+        peak = extra_memory(partial(work.run, 0), options.device) if work.frees_memory else None
+        rows[name]["extra_memory_mb"] = None if peak is None else peak / 2**20
+    return {"ceiling_tflops": ceiling, "rows": list(rows.values())}
+
+
+def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Reference | None) -> Work | None:
+    """The candidate's work where it is there, runs, and answers what it should; `row` says which."""
+    absent = PEERS[row["candidate"]].missing() if row["candidate"] in PEERS else None
+    if absent:
+        row |= {"status": "missing", "reason": absent}
+        return None
+    try:
+        work = build()
+        if work.output is None or reference is None:
+            row |= {"status": "timed", "difference": None}
+            return work
+        output = work.output()
+    except Exception as error:  # whatever another library raises is a finding, not our end
+        row |= {"status": "failed", "reason": reason_of(error)}
+        return None
+    difference = reference.difference(output)
+    row |= {"difference": difference, "tolerance": reference.tolerance}
+    if difference <= reference.tolerance:
+        row["status"] = "timed"
+        return work
+    found, wanted = tuple(output.shape), tuple(reference.values.shape)
+    reason = (
+        f"answers {found}, not {wanted}" if found != wanted else f"differs by {difference:.1e} of the largest value"
+    )
+    row |= {"status": "differs", "reason": f"{reason}, allowed {reference.tolerance:.1e}", "difference": None}
+    if difference < float("inf"):
+        row["difference"] = difference
+    return None
+
+
+def reason_of(error: Exception) -> str:
+    """One line; of a process that failed, its last."""
+    said = (getattr(error, "stderr", None) or "").strip().splitlines()
+    return said[-1][:200] if said else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _figures(times: Times, images: int, baseline: Times | None, baseline_name: str | None) -> dict[str, Any]:
+    summary = times.summary()
+    figures = {**summary, "images_per_second": 1e3 * images / summary["median_ms"]}
+    if baseline is not None:
+        figures |= {"times_as_fast": times.times_as_fast_as(baseline), "as": baseline_name}
+    return figures
+
+
+def _arithmetic(work: Work, device: str, ceiling: float, median_ms: float) -> dict[str, Any]:
+    flop = count_flop(work.run) if work.countable else 0
+    await_device(device)
+    if not flop:
+        return {"gflop": None, "part_of_ceiling": None}
+    return {"gflop": flop / 1e9, "part_of_ceiling": flop / median_ms / 1e9 / ceiling}
+
+
+def count_flop(run: Callable[[int], Any]) -> int:
+    """Multiplications and additions of one call as PyTorch counts them: products of matrices and convolutions."""
+    # The counter does not know the CPU's fused attention; spelled out, it is two products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run(0)
+    return counter.get_total_flops()

@@ -1,0 +1,224 @@
+"""What can be measured, as data: suites with their defaults, peers with what they need. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from importlib.util import find_spec
+from typing import Any
+
+Size = tuple[int, int]
+
+DTYPES = ("float32", "bfloat16", "float16")
+_SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+# Ways to run our own model, for suites of the bare network.
+WAYS = {
+    "optimized": "after optimize_for_inference()",
+    "loaded": "as from_pretrained gives it",
+    "compiled": "optimized, then torch.compile",
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Something else that runs the same network.
+
+    Args:
+        summary: What it is.
+        modules: That must be importable.
+        remedy: How to get them.
+        suites: Where it takes part.
+        distributions: Whose versions are recorded.
+        by_default: Takes part without being named.
+    """
+
+    summary: str
+    modules: tuple[str, ...]
+    remedy: str
+    suites: tuple[str, ...]
+    distributions: tuple[str, ...] = ()
+    by_default: bool = True
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, in one line; None where it can."""
+        absent = [name for name in self.modules if find_spec(name) is None]
+        return f"{', '.join(absent)} not installed: {self.remedy}" if absent else None
+
+
+_FORWARD = ("latency", "throughput", "size")
+
+PEERS = {
+    "transformers": Peer("its DPT class, eager", ("transformers",), "", (*_FORWARD, "loading", "training")),
+    # Compiling takes minutes for each size.
+    "transformers-compiled": Peer("its DPT class, torch.compile", ("transformers",), "", _FORWARD, by_default=False),
+    "pipeline": Peer("transformers.pipeline", ("transformers",), "", ("folder",)),
+    "loop": Peer("a loop of its processor and model, written by hand", ("transformers",), "", ("folder",)),
+    "smp": Peer(
+        "segmentation_models_pytorch's DPT of the same encoder; own weights, so outputs are not compared",
+        ("segmentation_models_pytorch", "timm"),
+        "pip install segmentation-models-pytorch",
+        _FORWARD,
+        ("segmentation-models-pytorch", "timm"),
+    ),
+    "openvino": Peer("our graph in OpenVINO", ("openvino",), "pip install openvino", _FORWARD, ("openvino",)),
+    "onnxruntime": Peer(
+        "our graph in ONNX Runtime",
+        ("onnx", "onnxscript", "onnxruntime"),
+        "pip install onnx onnxscript onnxruntime",
+        _FORWARD,
+        ("onnxruntime",),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure, and how long.
+
+    Args:
+        presets: Names of sizes of the network; every one with each size, batch size and dtype.
+        sizes: (height, width) of the network's input; for folders, of the processor.
+        dtypes: Of weights and arithmetic; for training, of autocast.
+        batch_sizes: Images that run together.
+        peers: Names from `PEERS`; None: all that the suite knows, without those that need compiling.
+        ways: Names from `WAYS`.
+        rounds, seconds: Limits for each case; at least three rounds are taken.
+        device, threads: Of torch; threads None: as torch has them. Peers get the same.
+        photos: Of the folder.
+    """
+
+    presets: tuple[str, ...] = ("dpt-base",)
+    sizes: tuple[Size, ...] = ((384, 384),)
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")
+    batch_sizes: tuple[int, ...] = (1,)
+    peers: tuple[str, ...] | None = None
+    ways: tuple[str, ...] = ("optimized",)
+    rounds: int = 7
+    seconds: float = 60.0
+    device: str = "cpu"
+    threads: int | None = None
+    photos: int = 24
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A summary, the module here whose `cases(suite, options)` measures, and defaults of its own."""
+
+    summary: str
+    module: str
+    defaults: dict[str, Any]
+
+
+SUITES = {
+    "latency": Suite(
+        "milliseconds for one image",
+        "forward",
+        {
+            "presets": ("dpt-tiny", "dpt-base", "dpt-hybrid", "dpt-large"),
+            "sizes": ((384, 384), (480, 640), (352, 1216)),
+        },
+    ),
+    "throughput": Suite("images a second in batches", "forward", {"batch_sizes": (2, 4, 8)}),
+    "size": Suite(
+        "cost against image size", "forward", {"sizes": tuple((side, side) for side in (256, 384, 512, 768, 1024))}
+    ),
+    "folder": Suite("photos of mixed sizes to files, from decoding to writing", "folder", {"batch_sizes": (4,)}),
+    "loading": Suite("from_pretrained and import: seconds and memory", "loading", {"dtypes": ("float32",)}),
+    "training": Suite("a training step: images a second and memory", "training", {"batch_sizes": (4,)}),
+}
+
+# What `open-dpt bench` measures when no suite is named: within 15 minutes on two cores.
+STANDARD: list[tuple[str, dict[str, Any]]] = [
+    ("latency", {"sizes": ((384, 384),), "peers": ("transformers", "smp", "openvino", "onnxruntime"), "seconds": 15}),
+    (
+        "latency",
+        {"presets": ("dpt-base",), "sizes": ((480, 640), (352, 1216)), "dtypes": ("bfloat16",), "seconds": 10}
+        | {"peers": ("transformers", "openvino", "onnxruntime")},
+    ),
+    ("throughput", {"batch_sizes": (4,), "dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 15}),
+    ("size", {"dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 10, "rounds": 5}),
+    ("folder", {"photos": 24, "seconds": 20}),
+    ("loading", {"presets": ("dpt-base", "dpt-large"), "rounds": 5, "seconds": 20}),
+    ("training", {"batch_sizes": (2,), "seconds": 20}),
+]
+
+
+def options_for(suite: str, **given: Any) -> Options:
+    """The suite's defaults with those given (None: not given), checked.
+
+    Raises:
+        ValueError: a name is unknown, or a size is none that the network takes; the message has the nearest.
+    """
+    _known("suite", suite, SUITES)
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        _known("option", key, [field.name for field in fields(Options)])
+    options = replace(Options(**SUITES[suite].defaults), **given)
+    options = replace(options, dtypes=tuple(_SHORT_DTYPES.get(name, name) for name in options.dtypes))
+    from ...configuration import PRESETS
+
+    for subject, names, known in [
+        ("preset", options.presets, PRESETS),
+        ("dtype", options.dtypes, DTYPES),
+        ("peer", options.peers or (), PEERS),
+        ("way", options.ways, WAYS),
+    ]:
+        for name in names:
+            _known(subject, name, known)
+    for name in options.peers or ():
+        if suite not in PEERS[name].suites:
+            others = ", ".join(other for other, peer in PEERS.items() if suite in peer.suites)
+            raise ValueError(f"peer: {name} has no part in {suite}. Choose from {others}.")
+    for preset in options.presets:
+        _check_sizes(preset, options.sizes)
+    return options
+
+
+def run_suite(suite: str, **given: Any) -> Iterator[dict[str, Any]]:
+    """Measure, and yield a case as soon as it is done.
+
+    Args:
+        suite: Name from `SUITES`.
+        given: Fields of `Options`, instead of the suite's defaults.
+
+    Yields:
+        JSON data: `suite`, `preset`, `dtype`, `height`, `width`, `batch`, `ceiling_tflops` and `rows`, one for each
+        candidate: `candidate`, `status` ("timed", "missing", "failed" or "differs"), `reason`, figures where timed.
+
+    Raises:
+        ValueError: as `options_for`.
+    """
+    options = options_for(suite, **given)
+    return importlib.import_module(f".{SUITES[suite].module}", __package__).cases(suite, options)
+
+
+def chosen_peers(suite: str, options: Options) -> list[str]:
+    """Names of the peers that take part."""
+    there = {name: peer for name, peer in PEERS.items() if suite in peer.suites}
+    if options.peers is None:
+        return [name for name, peer in there.items() if peer.by_default]
+    return [name for name in there if name in options.peers]
+
+
+def _known(subject: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        close = get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise ValueError(f"{subject}: unknown name {name!r}. {hint}Choose from {', '.join(known)}.")
+
+
+def _check_sizes(preset: str, sizes: Iterable[Size]) -> None:
+    from ...configuration import DPTConfig
+
+    divisor = DPTConfig.from_preset(preset).size_divisor
+    for size in sizes:
+        if any(side % divisor for side in size):
+            near = [max(divisor, divisor * math.floor(side / divisor + 0.5)) for side in size]
+            raise ValueError(
+                f"size: must be multiples of {divisor} for {preset}, got {size[0]}x{size[1]}. "
+                f"Nearest: {near[0]}x{near[1]}."
+            )

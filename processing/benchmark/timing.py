@@ -1,0 +1,97 @@
+"""Timing in turns: A, B, C, A, B, C, ... so that whatever else the machine does meets all alike."""
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# Fewer rounds give no median worth the name, however long they take.
+FEWEST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every round: by the clock, and of this process's processors (all threads together)."""
+
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Median, quartiles and extremes in milliseconds."""
+        low, median, high = np.percentile(self.wall, [25, 50, 75])
+        milliseconds = {
+            "median_ms": median,
+            "low_ms": low,
+            "high_ms": high,
+            "fastest_ms": min(self.wall),
+            "cpu_ms": np.median(self.cpu),
+        }
+        return {"rounds": len(self.wall), **{key: 1e3 * float(value) for key, value in milliseconds.items()}}
+
+    def times_as_fast_as(self, other: "Times") -> float:
+        """Median over rounds of the other's time divided by this one's: drift of the machine cancels."""
+        return float(np.median(np.divide(other.wall, self.wall)))
+
+
+def take_turns(
+    runs: dict[str, Callable[[int], Any]], *, rounds: int, seconds: float, warm_up: int = 1, device: str = "cpu"
+) -> dict[str, Times]:
+    """Time functions in turns.
+
+    Args:
+        runs: Called with the number of the round; warm-up rounds are numbered -1, -2, ...
+        rounds: At most so many,
+        seconds: and no new one after so long, but never fewer than three (or `rounds`).
+        warm_up: Rounds that are not timed.
+        device: Of torch; awaited before the clock is read.
+    """
+    for number in range(warm_up):
+        for run in runs.values():
+            run(-1 - number)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    begin = time.perf_counter()
+    for number in range(rounds):
+        if number >= FEWEST_ROUNDS and time.perf_counter() - begin > seconds:
+            break
+        for name, run in runs.items():
+            await_device(device)
+            start, start_cpu = time.perf_counter(), time.process_time()
+            run(number)
+            await_device(device)
+            taken[name].append((time.perf_counter() - start, time.process_time() - start_cpu))
+    return {name: Times(*zip(*pairs, strict=True)) for name, pairs in taken.items()}
+
+
+def await_device(device: str) -> None:
+    """Wait for what was sent to an accelerator; calls return before it is done."""
+    kind = torch.device(device).type
+    if kind != "cpu":
+        getattr(torch, kind).synchronize()
+
+
+def extra_memory(run: Callable[[], Any], device: str = "cpu") -> int | None:
+    """Bytes that `run` needs at its peak beyond what is held before it; None where the system does not tell."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        await_device(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept by the allocator would hide the need
+        Path("/proc/self/clear_refs").write_text("5")  # sets the peak to what is held now
+        before = _kilobytes("VmRSS")
+        run()
+        return 1024 * max(0, _kilobytes("VmHWM") - before)
+    except (OSError, AttributeError, KeyError):
+        return None
+
+
+def _kilobytes(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int({line.split(":")[0]: line.split()[1] for line in lines if line.endswith("kB")}[key])

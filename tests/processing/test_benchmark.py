@@ -1,0 +1,278 @@
+"""How candidates are compared and timed; no test here depends on how fast anything is."""
+
+import time
+
+import pytest
+import torch
+
+from open_dpt.processing.benchmark import candidates, measure, suites, timing
+from open_dpt.processing.benchmark.machine import describe_machine, matrix_product
+from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
+from open_dpt.processing.benchmark.suites import Options, Peer, options_for, run_suite
+from open_dpt.processing.benchmark.timing import Times, extra_memory, take_turns
+
+TINY = {"presets": ("debug",), "sizes": ((64, 64),), "rounds": 3, "seconds": 0.0}
+
+
+def _work(value: float, calls: list | None = None, name: str = "") -> Work:
+    def run(number: int = 0) -> torch.Tensor:
+        if calls is not None:
+            calls.append((name, number))
+        return torch.tensor([1.0, 2.0, value])
+
+    return Work(run, run)
+
+
+def _compare(works: dict, tolerance: float = 1e-5) -> dict[str, dict]:
+    reference = Reference(torch.tensor([1.0, 2.0, 3.0]), tolerance)
+    given = {name: (lambda work=work: work) for name, work in works.items()}
+    result = compare_and_time(given, reference, Options(rounds=3), dtype=torch.float32, images=2, warm_up=0)
+    return {row["candidate"]: row for row in result["rows"]}
+
+
+def test_candidates_take_turns_after_a_warm_up():
+    calls = []
+    runs = {name: lambda number, name=name: calls.append((name, number)) for name in "ABC"}
+    times = take_turns(runs, rounds=2, seconds=60, warm_up=1)
+    assert calls == [(name, number) for number in (-1, 0, 1) for name in "ABC"]
+    assert [len(times[name].wall) for name in "ABC"] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(("rounds", "seconds", "taken"), [(9, 0.0, 3), (2, 0.0, 2), (5, 60.0, 5)])
+def test_time_ends_the_rounds_but_never_before_three(rounds, seconds, taken):
+    assert len(take_turns({"A": lambda _: None}, rounds=rounds, seconds=seconds)["A"].wall) == taken
+
+
+def test_times_are_told_by_median_and_quartiles_and_compared_round_by_round():
+    slow, fast = Times((2.0, 4.0, 30.0), (1.0, 1.0, 7.0)), Times((1.0, 4.0, 10.0), (1.0, 1.0, 1.0))
+    assert slow.summary() == {
+        "rounds": 3,
+        "median_ms": 4000.0,
+        "low_ms": 3000.0,
+        "high_ms": 17000.0,
+        "fastest_ms": 2000.0,
+        "cpu_ms": 1000.0,
+    }
+    assert fast.times_as_fast_as(slow) == 2.0  # of 2, 1, 3; the medians alone would say 1
+
+
+def test_time_by_the_clock_and_by_the_processor():
+    times = take_turns({"sleeps": lambda _: time.sleep(0.02)}, rounds=1, seconds=1, warm_up=0)["sleeps"]
+    assert times.wall[0] >= 0.02 > times.cpu[0]
+
+
+def test_memory_needed_beyond_what_is_held():
+    held = torch.ones(4_000_000)
+    needed = extra_memory(lambda: (held + 1).sum())
+    if needed is None:
+        pytest.skip("this system does not tell the peak of a process")
+    assert 15e6 < needed < 40e6
+
+
+def test_a_candidate_that_answers_something_else_is_reported_and_never_timed():
+    calls = []
+    rows = _compare({"right": _work(3.0), "wrong": _work(3.1, calls, "wrong"), "nan": _work(float("nan"))})
+    assert rows["right"]["status"] == "timed" and rows["right"]["median_ms"] > 0
+    assert rows["wrong"]["status"] == "differs" and "3.3e-02" in rows["wrong"]["reason"]
+    assert rows["wrong"]["difference"] == pytest.approx(0.1 / 3, rel=1e-3)
+    assert "median_ms" not in rows["wrong"] and len(calls) == 1
+    assert rows["nan"]["status"] == "differs" and rows["nan"]["difference"] is None
+
+
+def test_another_shape_is_named():
+    row = _compare({"flat": Work(lambda _: None, lambda: torch.zeros(2))})["flat"]
+    assert row["status"] == "differs" and row["reason"].startswith("answers (2,), not (3,)")
+
+
+def test_one_that_fails_is_named_in_one_line_and_the_others_go_on():
+    def fail():
+        raise RuntimeError("no such\nkernel")
+
+    reference = Reference(torch.tensor([1.0, 2.0, 3.0]), 1e-5)
+    given = {"broken": fail, "right": lambda: _work(3.0)}
+    rows = compare_and_time(given, reference, Options(rounds=3), dtype=torch.float32, images=1)["rows"]
+    assert [row["status"] for row in rows] == ["failed", "timed"]
+    assert rows[0]["reason"] == "RuntimeError: no such kernel"
+
+
+def test_speeds_are_multiples_of_the_first_peer_that_was_timed(monkeypatch):
+    monkeypatch.setitem(measure.PEERS, "gone", Peer("", ("no_such_module_here",), "pip install it", ()))
+    rows = _compare({"gone": _work(3.0), "smp": _work(2.0), "transformers": _work(3.0), "open_dpt": _work(3.0)})
+    assert rows["gone"]["reason"] == "no_such_module_here not installed: pip install it"
+    assert rows["gone"]["status"] == "missing" and rows["smp"]["status"] in ("missing", "differs")
+    assert rows["transformers"]["times_as_fast"] == 1.0 and rows["open_dpt"]["as"] == "transformers"
+    assert rows["open_dpt"]["images_per_second"] == pytest.approx(2000 / rows["open_dpt"]["median_ms"])
+
+
+def test_other_dtypes_may_be_twice_as_far_off_as_our_plain_model():
+    plain = torch.tensor([[1.0, 2.0, 4.0]])
+    assert reference_for(plain, None).tolerance == 1e-5
+    reference = reference_for(plain, torch.tensor([[1.0, 2.04, 4.0]]).bfloat16())
+    assert reference.tolerance == pytest.approx(2 * 0.04 / 4, rel=0.2)
+    assert reference.values.dtype == torch.float32
+
+
+def test_a_flat_answer_proves_nothing():
+    with pytest.raises(ValueError, match="the same everywhere"):
+        reference_for(torch.ones(1, 4, 4), None)
+
+
+def test_flop_are_counted_with_attention():
+    query = torch.rand(1, 2, 10, 8)
+    weight = torch.rand(8, 8)
+    attention = 2 * 2 * (10 * 10 * 8) * 2  # two heads, two products, a multiplication and an addition each
+    counted = count_flop(lambda _: torch.nn.functional.scaled_dot_product_attention(query @ weight, query, query))
+    assert counted == attention + 2 * 2 * 10 * 8 * 8
+
+
+def test_the_product_of_matrices_does_what_it_is_said_to_cost():
+    product, flop = matrix_product(torch.float32, "cpu")
+    assert count_flop(product) == flop
+
+
+def test_the_machine_is_described_as_json_data():
+    machine = describe_machine(libraries=("hypothesis", "no-such-distribution"))
+    assert machine["cores"] >= 1 and machine["threads"] == torch.get_num_threads() and machine["cpu"]
+    assert machine["torch"] == torch.__version__ and "hypothesis" in machine and "no-such-distribution" not in machine
+    assert {"isa", "load", "git", "date", "open_dpt", "transformers", "python"} <= set(machine)
+
+
+@pytest.mark.parametrize(
+    ("suite", "given", "told"),
+    [
+        ("latencies", {}, "suite: unknown name 'latencies'. Did you mean latency?"),
+        ("latency", {"presets": ("dpt-bse",)}, "preset: unknown name 'dpt-bse'. Did you mean dpt-base?"),
+        ("latency", {"dtypes": ("bfloat",)}, "dtype: unknown name 'bfloat'. Did you mean bfloat16?"),
+        ("latency", {"peers": ("transformer",)}, "peer: unknown name 'transformer'. Did you mean transformers?"),
+        ("latency", {"ways": ("compile",)}, "way: unknown name 'compile'. Did you mean compiled?"),
+        ("latency", {"peers": ("zzz",)}, "peer: unknown name 'zzz'. Choose from transformers, "),
+        ("latency", {"sizes": ((390, 376),)}, "must be multiples of 16 for dpt-tiny, got 390x376. Nearest: 384x384."),
+        ("folder", {"peers": ("openvino",)}, "openvino has no part in folder. Choose from pipeline, loop."),
+    ],
+)
+def test_what_is_unknown_is_told_with_the_nearest(suite, given, told):
+    with pytest.raises(ValueError) as error:
+        options_for(suite, **given)
+    assert told in str(error.value)
+
+
+def test_short_names_of_dtypes():
+    assert options_for("latency", dtypes=("bf16", "float32")).dtypes == ("bfloat16", "float32")
+
+
+def test_the_standard_selection_is_valid_and_covers_every_suite():
+    for suite, given in suites.STANDARD:
+        assert options_for(suite, **given)
+    assert {suite for suite, _ in suites.STANDARD} == set(suites.SUITES)
+
+
+def test_compiling_takes_part_only_when_named():
+    assert "transformers-compiled" not in suites.chosen_peers("latency", options_for("latency"))
+    named = options_for("latency", peers=("transformers-compiled",))
+    assert suites.chosen_peers("latency", named) == ["transformers-compiled"]
+
+
+def test_latency_with_the_stock_class_and_without_it_where_it_cannot():
+    given = {**TINY, "sizes": ((64, 64), (64, 96)), "peers": ("transformers",), "ways": ("optimized", "loaded")}
+    square, wide, *_ = [case for case in run_suite("latency", **given) if case["dtype"] == "float32"]
+    assert [(row["candidate"], row["status"]) for row in square["rows"]] == [
+        ("transformers", "timed"),
+        ("open_dpt", "timed"),
+        ("open_dpt, loaded", "timed"),
+    ]
+    for row in square["rows"]:
+        assert row["difference"] < 1e-5 and row["gflop"] > 0.05 and row["part_of_ceiling"] > 0 and row["rounds"] == 3
+    stock, own, loaded = wide["rows"]
+    assert stock["status"] in ("failed", "differs") and stock["reason"]
+    assert own["status"] == loaded["status"] == "timed" and "times_as_fast" not in own
+
+
+def test_throughput_counts_the_images_of_a_batch():
+    given = {**TINY, "batch_sizes": (2, 3), "dtypes": ("bfloat16",), "peers": ()}
+    two, three = list(run_suite("throughput", **given))
+    assert (two["batch"], three["batch"]) == (2, 3)
+    row = three["rows"][0]
+    assert row["images_per_second"] == pytest.approx(3000 / row["median_ms"]) and row["difference"] <= row["tolerance"]
+
+
+def test_exported_graphs_answer_the_same(monkeypatch):
+    """Of ONNX Runtime and OpenVINO, those that are installed."""
+    given = {**TINY, "dtypes": ("float32",), "peers": ("openvino", "onnxruntime")}
+    (case,) = run_suite("latency", **given)
+    for row in case["rows"]:
+        assert row["status"] in ("timed", "missing"), row
+        assert row["status"] == "missing" or row["difference"] < 1e-5
+
+
+def test_compiled_models_are_candidates_like_others(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    given = {**TINY, "dtypes": ("float32",), "peers": ("transformers-compiled",), "ways": ("compiled",)}
+    (case,) = run_suite("latency", **given)
+    assert [row["candidate"] for row in case["rows"]] == ["transformers-compiled", "open_dpt, compiled"]
+    assert all(row["status"] == "timed" and row["gflop"] is None for row in case["rows"]) and len(compiled) == 2
+
+
+def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails():
+    exact, half = list(run_suite("folder", **TINY, photos=3, batch_sizes=(2,)))
+    assert [(row["candidate"], row["status"]) for row in exact["rows"]] == [
+        ("pipeline", "timed"),
+        ("loop", "timed"),
+        ("open_dpt", "timed"),
+    ]
+    assert exact["photos"] == 3 and exact["rows"][2]["as"] == "pipeline"
+    statuses = {row["candidate"]: row["status"] for row in half["rows"]}
+    assert statuses["loop"] == statuses["open_dpt"] == "timed"
+    assert {row["as"] for row in half["rows"] if row["status"] == "timed"} <= {"pipeline", "loop"}
+
+
+def test_photos_of_the_folder_have_mixed_sizes(tmp_path):
+    from PIL import Image
+
+    from open_dpt.processing.benchmark.folder import PHOTO_SIZES, write_photos
+
+    paths = write_photos(tmp_path, 6)
+    sizes = [Image.open(path).size[::-1] for path in paths]
+    assert sizes == [*PHOTO_SIZES, PHOTO_SIZES[0]]
+    assert len({path.read_bytes() for path in paths}) == 6
+
+
+def test_loading_is_timed_in_processes_of_its_own():
+    (case,) = run_suite("loading", presets=("debug",), rounds=1)
+    stock, own = case["rows"]
+    assert [stock["candidate"], own["candidate"]] == ["transformers", "open_dpt"]
+    for row in (stock, own):
+        assert row["status"] == "timed" and row["rounds"] == 3 and row["import_ms"] > 0 and row["read_ms"] > 0
+        assert row["difference"] < 1e-9 and row["peak_memory_mb"] > 50
+
+
+def test_training_steps_of_both_start_from_the_same_answer():
+    exact, half = list(run_suite("training", **TINY, batch_sizes=(1,)))
+    for case in (exact, half):
+        assert [row["status"] for row in case["rows"]] == ["timed", "timed"]
+        assert all(row["difference"] <= row["tolerance"] and row["gflop"] > 0.1 for row in case["rows"])
+
+
+def test_a_training_step_changes_the_weights():
+    from open_dpt import DPTConfig, DPTForDepthEstimation
+    from open_dpt.processing.benchmark.training import _step
+
+    model = DPTForDepthEstimation(DPTConfig.from_preset("debug"))
+    before = model.head.head[0].weight.clone()
+    _step(model, torch.rand(1, 3, 64, 64), torch.rand(1, 64, 64), torch.float32).run(0)
+    assert (model.head.head[0].weight != before).any() and model.head.head[0].weight.grad is None
+
+
+def test_accelerators_are_waited_for(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
+    timing.await_device("cuda:0")
+    timing.await_device("cpu")
+    assert waited == [True]
+
+
+def test_smp_is_refused_where_it_has_no_such_encoder(tmp_path):
+    pytest.importorskip("segmentation_models_pytorch")
+    setting = candidates.Setting(tmp_path, "debug", torch.float32, "cpu", torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="no encoder like that of debug"):
+        candidates.build("smp", setting)
