@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from open_dpt.assets import bundled_photo_paths
 from open_dpt.data import make_rows, read_sample
-from open_dpt.evaluation.image_crops import crop_box
+from open_dpt.evaluation.crops import crop_box
 from open_dpt.evaluation.protocol import load_protocol
 from open_dpt.evaluation.score_depth import score
 from open_dpt.processing import load_image
