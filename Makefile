@@ -36,7 +36,7 @@ $(BIN)/.installed: setup.cfg constraints.txt | $(BIN)/.created
 	@touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
-	$(PIP_INSTALL) --editable '.[train,test,lint,notebooks]'
+	$(PIP_INSTALL) --editable '.[train,export,test,lint,notebooks]'
 	@touch $@
 
 $(BIN)/.installed-lint: constraints.txt | $(BIN)/.created

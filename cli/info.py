@@ -55,7 +55,7 @@ def describe(name: str | None, revision: str | None = None) -> dict[str, str]:
         config = open_dpt.DPTConfig.from_pretrained(location, revision=revision)
         task, title = task_of(config), name or BUNDLED_NAME
         processor = load_processor(location, revision, config)
-        licence = _licence(location, revision)
+        licence = licence_of(name, revision)
     model_class = MODEL_CLASSES[task or "depth"]
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
@@ -96,10 +96,15 @@ def _output(config: Any, task: str | None) -> str:
     return "disparity up to scale and shift, larger is nearer, no unit, (batch, height, width)"
 
 
-def _licence(location: str, revision: str | None) -> str | None:
-    """The licence that the model card's header states."""
+def licence_of(name: str | None, revision: str | None) -> str | None:
+    """The licence that the header of the model card states, of a folder or hub id; None where there is none."""
     from transformers.utils import cached_file
 
+    from ..processing.loading import locate
+
+    location = locate(name)
+    if Path(location).is_file():
+        return None
     try:
         card = cached_file(location, "README.md", revision=revision, _raise_exceptions_for_missing_entries=False)
     except OSError:

@@ -8,7 +8,7 @@ import os
 import sys
 
 from .._version import __version__
-from . import align, bench, compare, convert, data, doctor, evaluate, info, predict, segment
+from . import align, bench, compare, convert, data, doctor, evaluate, export, info, predict, segment
 from .messages import one_line, plain_warnings
 
 # Modules with SUMMARY, add_arguments(parser) and run(arguments) -> exit status. None imports torch before `run`.
@@ -16,6 +16,7 @@ _COMMANDS = {
     "predict": predict,
     "segment": segment,
     "convert": convert,
+    "export": export,
     "data": data,
     "align": align,
     "evaluate": evaluate,

@@ -42,13 +42,20 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with explained_errors(path):
         try:
             with temporary.open("xb") as file:
                 yield file
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained_errors(path: Path) -> Iterator[None]:
+    """OSErrors of writing `path` as one line that names it and the remedy; their class stays."""
+    try:
+        yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno, f"could not be written ({error.strerror or error}). Check the path.")
         explained = type(error)(f"{path}: {remedy}")

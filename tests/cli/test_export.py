@@ -1,0 +1,103 @@
+"""`open-dpt export`, from the command line to the file."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from open_dpt.cli import export
+from open_dpt.cli.main import main
+from open_dpt.processing.export.formats import FORMATS
+
+
+def test_a_file_for_one_size(tiny_depth_folder, tmp_path, capsys):
+    output = tmp_path / "depth.pt2"
+    command = ["export", str(tiny_depth_folder), "--format", "torch-export", "--output", str(output)]
+    assert main([*command, "--image-size", "32x48", "--input-size", "60x90"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{output}: disparity (relative)," in printed and "60x90: differs from PyTorch by" in printed
+    extra = {"open_dpt.json": ""}
+    program = torch.export.load(output, extra_files=extra)
+    stated = json.loads(json.loads(extra["open_dpt.json"])["input"])
+    assert stated["shape"] == [1, 60, 90, 3] and stated["inside"]["size"] == {"height": 32, "width": 48}
+    with torch.inference_mode():
+        assert program.module()(torch.zeros(1, 60, 90, 3, dtype=torch.uint8)).shape == (1, 60, 90)
+    assert main(command) == 2
+    assert "exists. Choose another --output, or replace it with --overwrite." in capsys.readouterr().err
+
+
+def test_the_licence_of_the_model_card_goes_into_the_file(tmp_path, monkeypatch):
+    from open_dpt.processing import export as package
+
+    seen = {}
+    done = package.Exported(tmp_path / "dpt-tiny.pt2", {"kind": "disparity", "unit": "relative"}, {})
+    monkeypatch.setattr(package, "export_model", lambda *_, **options: seen.update(options) or done)
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--format", "torch-export"]) == 0
+    assert seen["name"] == "dpt-tiny (bundled)" and seen["licence"] == "apache-2.0" and seen["dynamic"] is False
+
+
+def test_the_command_knows_every_format():
+    assert {name: format.suffix for name, format in FORMATS.items()} == export.SUFFIXES
+
+
+@pytest.fixture
+def without_architecture(tiny_depth_folder, tmp_path):
+    """A checkpoint whose config.json does not say what it predicts."""
+    folder = tmp_path / "unknown"
+    shutil.copytree(tiny_depth_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["architectures"]
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_model_of_unknown_kind(without_architecture, tmp_path, capsys):
+    command = ["export", str(without_architecture), "--format", "torch-export", "--output", str(tmp_path / "m.pt2")]
+    assert main(command) == 2
+    assert (
+        "does not say what it predicts. Name it with --task depth or --task segmentation." in capsys.readouterr().err
+    )
+    assert main([*command, "--task", "depth", "--image-size", "32"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--opset", "7"], "opset: must be 18 to 23 for onnx, got 7."),
+        (["--dtype", "bfloat16"], "dtype: onnx holds float32, float16, got 'bfloat16'."),
+        (["--image-size", "8", "--dynamic"], "image size: sides must be at least 16, the model's stride, got 8 x 8."),
+        (["--input-size", "9", "--format", "torch-export"], "input size: sides must be 16 or more, got 9 x 9."),
+        (["--output", "nowhere/m.onnx"], "nowhere/m.onnx: the folder does not exist. Create it first."),
+        (["--output", "m.xml"], "m.xml: a file of format onnx must end in .onnx. Rename it."),
+        (["--output", "."], ".: is a folder. Name a file in it that ends in .onnx."),
+    ],
+)
+def test_bad_input_is_one_line(options, message, tiny_depth_folder, tmp_path, capsys, monkeypatch):
+    from open_dpt.processing.export import formats
+
+    monkeypatch.setattr(formats, "find_spec", lambda name: True)  # what is wrong is told with or without the extra
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(tiny_depth_folder), *options]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"open-dpt export: {message}") and printed.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    from open_dpt.processing.export import formats
+
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--format", "openvino"]) == 2
+    assert (
+        "needs onnx, onnxscript, openvino, not installed. Run: pip install 'open-dpt[export]'."
+        in capsys.readouterr().err
+    )
+
+
+def test_an_unknown_format_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--format", "coreml"])
+    assert "invalid choice: 'coreml'" in capsys.readouterr().err

@@ -1,0 +1,253 @@
+"""Exported files run in their own runtimes and give what processor, model and post-processing give."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import open_dpt
+from open_dpt.processing.export import ExportError, export_model
+from open_dpt.processing.export import formats as formats_module
+from open_dpt.processing.export.formats import FORMATS, find_format
+from open_dpt.processing.predictor import predict_depth, predict_segmentation
+
+# As small as it goes: making a graph costs by the operation.
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": 64,
+    "patch_size": 16,
+    "backbone_out_indices": [0, 1, 2, 3],
+    "neck_hidden_sizes": [8, 8, 8, 8],
+    "fusion_hidden_size": 8,
+}
+SWIN = {
+    "backbone_config": {
+        "model_type": "swin",
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2],
+        "image_size": 64,
+        "window_size": 4,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    },
+    "neck_hidden_sizes": [8, 16, 32, 64],
+    "readout_type": "ignore",
+    "normalize_taps": False,
+}
+
+
+def _model(task="DPTForDepthEstimation", processor=None, **values):
+    torch.manual_seed(0)
+    config = open_dpt.DPTConfig(**SMALL | values)
+    model = getattr(open_dpt, task)(config).eval()
+    return model, open_dpt.DPTImageProcessor.for_model(config, **(processor or {}))
+
+
+def _image(height, width, seed=0):
+    """A coloured slope with a few bright squares: smooth, so that no pixel hangs on a rounding."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width] / max(height, width)
+    image = np.stack([rows, columns, 1 - rows * columns], axis=-1) * 200
+    top, left = generator.integers(0, [height // 2, width // 2])
+    image[top : top + height // 4, left : left + width // 4] += 50
+    return image.astype(np.uint8)
+
+
+def _opened(format, path):
+    return find_format(format).open(path)
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def dynamic(request, tmp_path_factory):
+    """(format, model, processor, exported) of a depth model for any size."""
+    missing = [name for name in FORMATS[request.param].packages if not formats_module.find_spec(name)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: {formats_module.EXTRA}")
+    model, processor = _model()
+    path = tmp_path_factory.mktemp("export") / f"depth{FORMATS[request.param].suffix}"
+    return (
+        request.param,
+        model,
+        processor,
+        export_model(model, processor, path, request.param, dynamic=True, name="small", licence="mit"),
+    )
+
+
+def test_any_size_aspect_and_batch(dynamic):
+    format, model, processor, exported = dynamic
+    run = _opened(format, exported.path)
+    for batch, height, width in ((1, 130, 333), (3, 201, 90), (1, 64, 64), (2, 16, 16)):
+        images = np.stack([_image(height, width, seed) for seed in range(batch)])
+        expected = np.stack([result.values for result in predict_depth(model, processor, list(images))])
+        got = run(images)
+        assert got.shape == (batch, height, width) and got.dtype == np.float32
+        np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_a_new_file_says_how_far_it_is_from_the_model(dynamic):
+    exported = dynamic[3]
+    assert list(exported.differences) == ["240x320", "427x640", "500x375"]
+    assert max(exported.differences.values()) <= 1e-4
+    assert [
+        path.name for path in exported.path.parent.iterdir() if path.suffix not in (".onnx", ".pt2", ".xml", ".bin")
+    ] == []
+
+
+def test_the_file_says_what_it_is(dynamic):
+    format, _, _, exported = dynamic
+    read = {"onnx": _onnx_text, "openvino": _openvino_text, "torch-export": _program_text}[format](exported.path)
+    assert read == exported.text
+    assert (read["kind"], read["unit"], read["model"], read["licence"]) == ("disparity", "relative", "small", "mit")
+    stated = json.loads(read["input"])
+    assert stated["shape"] == ["any", ">= 16", ">= 16", 3] and stated["inside"]["keep_aspect_ratio"] is True
+    assert json.loads(read["versions"])["torch"] == torch.__version__
+    assert ("opset" in read) == (format != "torch-export")
+
+
+def _onnx_text(path):
+    import onnx
+
+    model = onnx.load(path)
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    text = {entry.key: entry.value for entry in model.metadata_props}
+    assert opsets[""] == int(text["opset"])
+    return text
+
+
+def _openvino_text(path):
+    import openvino
+
+    return dict(openvino.Core().read_model(path).get_rt_info("open_dpt").value)
+
+
+def _program_text(path):
+    extra = {"open_dpt.json": ""}
+    torch.export.load(path, extra_files=extra)
+    return json.loads(extra["open_dpt.json"])
+
+
+def test_a_graph_for_any_size_refuses_images_below_the_smallest():
+    model, processor = _model()
+    from open_dpt.processing.export.exporting import _program
+    from open_dpt.processing.export.graph import ImageToPrediction
+
+    program = _program(ImageToPrediction(model, processor), torch.zeros(2, 50, 70, 3, dtype=torch.uint8), dynamic=True)
+    with pytest.raises(AssertionError, match="16"):
+        program.module()(torch.zeros(1, 15, 40, 3, dtype=torch.uint8))
+
+
+def test_segmentation_gives_class_ids_and_their_names(tmp_path):
+    pytest.importorskip("onnxruntime", reason=formats_module.EXTRA)
+    names = {index: f"class {index}" for index in range(18)}  # more than are resized at a time
+    model, processor = _model("DPTForSemanticSegmentation", id2label=names)
+    exported = export_model(model, processor, tmp_path / "m.onnx", dynamic=True)
+    image = _image(150, 110)
+    expected = next(iter(predict_segmentation(model, processor, [image]))).labels
+    got = _opened("onnx", exported.path)(image[None])[0]
+    assert got.dtype == np.int64 and len(np.unique(expected)) > 1
+    assert np.mean(got != expected) < 1e-3
+    assert json.loads(exported.text["labels"]) == {str(key): value for key, value in names.items()}
+    assert (exported.text["kind"], exported.text["unit"]) == ("labels", "class id")
+
+
+def test_metres_at_one_size_that_is_not_the_networks(tmp_path):
+    pytest.importorskip("openvino", reason=formats_module.EXTRA)
+    values = {"depth_estimation_type": "metric", "depth_scale": 0.1, "depth_shift": 0.2, "invert_depth": True}
+    model, processor = _model(**values, max_depth=80)
+    exported = export_model(model, processor, tmp_path / "m.xml", "openvino", input_size=(90, 150))
+    image = _image(90, 150)
+    expected = next(iter(predict_depth(model, processor, [image]))).values
+    np.testing.assert_allclose(_opened("openvino", exported.path)(image[None])[0], expected, rtol=1e-4)
+    assert (exported.text["kind"], exported.text["unit"]) == ("depth", "metre")
+    assert json.loads(exported.text["input"])["shape"] == [1, 90, 150, 3]
+
+
+def test_an_encoder_of_transformers_with_windows_takes_any_image_at_its_one_network_size(tmp_path):
+    model, processor = _model(**SWIN)
+    exported = export_model(model, processor, tmp_path / "m.pt2", "torch-export", dynamic=True)
+    assert max(exported.differences.values()) <= 1e-4
+    processor.keep_aspect_ratio = True
+    with pytest.raises(ExportError, match=r"encoder 'swin': .* for any size. Leave dynamic out, or set keep_aspect"):
+        export_model(model, processor, tmp_path / "n.pt2", "torch-export", dynamic=True)
+    assert not (tmp_path / "n.pt2").exists()
+
+
+def test_half_precision(tmp_path):
+    model, processor = _model()
+    exported = export_model(model, processor, tmp_path / "m.pt2", "torch-export", dtype="bfloat16")
+    assert exported.text["dtype"] == "bfloat16" and model.dtype == torch.float32
+    assert max(exported.differences.values()) <= 0.1
+
+
+def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
+    model, processor = _model()
+    honest = FORMATS["torch-export"]
+
+    def perturbed(path):
+        run = honest.open(path)
+        return lambda image: run(image) * 1.01
+
+    changed = formats_module.Format(**vars(honest) | {"open": perturbed})
+    monkeypatch.setitem(FORMATS, "torch-export", changed)
+    with pytest.raises(ExportError, match=r"check at 64x64: the file differs from the model by 1.0e-02"):
+        export_model(model, processor, tmp_path / "m.pt2", "torch-export")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "tflite"}, "format: must be one of onnx, torch-export, openvino, got 'tflite'"),
+        ({"opset": 11}, "opset: must be 18 to 23 for onnx, got 11"),
+        ({"format": "torch-export", "opset": 20}, "opset: torch-export has no operator versions"),
+        ({"dtype": "bfloat16"}, "dtype: onnx holds float32, float16, got 'bfloat16'"),
+        ({"format": "openvino", "dtype": "bfloat16"}, "OpenVINO takes bfloat16 when it runs"),
+        ({"input_size": (8, 64)}, "input size: sides must be 16 or more, got 8 x 64"),
+        ({"input_size": (64, 64), "dynamic": True}, "input size: a dynamic graph takes any, got 64 x 64"),
+        ({"path": "m.bin"}, "m.bin: a file of format onnx must end in .onnx"),
+        (
+            {"processor": {"size": 8}, "input_size": (64, 64)},
+            "image size: sides must be at least 16, the model's stride, got 8",
+        ),
+        ({"processor": {"ensure_multiple_of": 8}, "dynamic": True}, "must be a multiple of the model's stride 16"),
+        ({"processor": {"resample": 0}}, "resample: a graph resizes bilinear"),
+        ({"processor": {"do_resize": False}, "dynamic": True}, "dynamic: needs a processor that resizes"),
+        ({"processor": {"do_resize": False}, "input_size": (40, 64)}, "40 x 64, which is no multiple of its stride"),
+        ({"processor": {"do_pad": True, "size_divisor": 24}, "dynamic": True}, "do_pad: a dynamic graph cannot pad"),
+    ],
+)
+def test_what_cannot_be_had_is_told_in_one_line(options, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats_module, "find_spec", lambda name: True)
+    options = dict(options)
+    model, processor = _model(processor=options.pop("processor", None))
+    path = tmp_path / options.pop("path", "m" + getattr(FORMATS.get(options.get("format", "onnx")), "suffix", ".onnx"))
+    with pytest.raises(ExportError) as caught:
+        export_model(model, processor, path, **options)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_the_extra(monkeypatch):
+    monkeypatch.setattr(formats_module, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"needs onnx, onnxscript, openvino, not installed. .*'open-dpt\[export\]'"):
+        find_format("openvino")
+
+
+def test_an_encoder_alone_is_no_kind(tmp_path):
+    model, processor = _model("DPTModel")
+    with pytest.raises(ExportError, match=r"must be a DPTForDepthEstimation .* got DPTModel"):
+        export_model(model, processor, tmp_path / "m.onnx")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    model, processor = _model()
+    monkeypatch.setattr("open_dpt.processing.export.exporting._program", lambda *_, **__: pytest.fail("worked"))
+    with pytest.raises(FileNotFoundError, match=r"m.pt2: the folder does not exist"):
+        export_model(model, processor, tmp_path / "nowhere" / "m.pt2", "torch-export")
+    (tmp_path / "m.pt2").mkdir()
+    with pytest.raises(IsADirectoryError, match="must be a file name, got a folder"):
+        export_model(model, processor, tmp_path / "m.pt2", "torch-export")
