@@ -45,7 +45,7 @@ def predict_depth(
         images: One source or an iterable of them (a generator is read a few batches ahead, never as a whole); sources
             as in `image_io.load_image`.
         batch_size: Images of equal input size that run together.
-        mode: Resizing to the original size, "bicubic" (the authors) or "bilinear".
+        mode: Resizing to the original size, as in `resize.resize_prediction`; the authors' is "bicubic".
         flip: Average with the prediction of the mirrored image; takes twice the time.
         errors: "raise" stops at the first unreadable image; "yield" puts a `FailedImage` in its place.
 
