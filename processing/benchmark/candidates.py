@@ -61,12 +61,12 @@ def own_names(ways: tuple[str, ...]) -> list[str]:
     return [OWN if way == "optimized" else f"{OWN}, {way}" for way in ways]
 
 
-def _module_work(model: nn.Module, setting: Setting, countable: bool = True) -> Work:
+def _module_work(model: nn.Module, setting: Setting) -> Work:
     def run(_: int = 0) -> Tensor:
         with torch.inference_mode():
             return model(setting.pixels).predicted_depth
 
-    return Work(run, run, countable)
+    return Work(run, run)
 
 
 def _optimized(setting: Setting) -> Work:
@@ -79,7 +79,7 @@ def _loaded(setting: Setting) -> Work:
 
 def _compiled(setting: Setting) -> Work:
     model = load_own(setting.folder, setting.dtype, setting.device).optimize_for_inference()
-    return _module_work(torch.compile(model), setting, countable=False)
+    return _module_work(torch.compile(model), setting)
 
 
 def _transformers(setting: Setting) -> Work:
@@ -88,7 +88,7 @@ def _transformers(setting: Setting) -> Work:
 
 def _transformers_compiled(setting: Setting) -> Work:
     model = load_stock(setting.folder, setting.dtype, setting.device)
-    return _module_work(torch.compile(model), setting, countable=False)
+    return _module_work(torch.compile(model), setting)
 
 
 # timm's names of the encoders that smp's DPT can have in common with ours.
@@ -141,7 +141,7 @@ def _openvino(setting: Setting) -> Work:
     def run(_: int = 0) -> Any:
         return request.infer([array], share_inputs=True, share_outputs=True)
 
-    return Work(run, lambda: torch.from_numpy(run()[0].copy()), countable=False, frees_memory=False)
+    return Work(run, lambda: torch.from_numpy(run()[0].copy()), frees_memory=False)
 
 
 def _onnxruntime(setting: Setting) -> Work:
@@ -163,7 +163,7 @@ def _onnxruntime(setting: Setting) -> Work:
     def run(_: int = 0) -> Any:
         return session.run(None, feed)[0]
 
-    return Work(run, lambda: torch.from_numpy(run()), countable=False, frees_memory=False)
+    return Work(run, lambda: torch.from_numpy(run()), frees_memory=False)
 
 
 @contextmanager

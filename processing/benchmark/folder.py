@@ -76,7 +76,6 @@ def _measure(
             lambda number: predict_and_write(chunks[number % len(chunks)], output),
             # Ours keeps within the network's range; the others overshoot it at edges.
             lambda: predict_and_write(photos[:1], output).clamp(reference.values.min(), reference.values.max()),
-            countable=False,
         )
 
     reference = _reference(folder, photos[0], dtype, options.device)

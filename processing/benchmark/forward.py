@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .candidates import Setting, build, load_own, own_names, write_checkpoint
-from .measure import Reference, compare_and_time, reference_for
+from .measure import Reference, compare_and_time, count_flop, reference_for
 from .suites import Options, chosen_peers
 
 
@@ -35,15 +35,16 @@ def _measure(case: dict[str, Any], folder: Path, names: list[str], options: Opti
     exact = torch.randn(case["batch"], 3, case["height"], case["width"], generator=generator).to(options.device)
     setting = Setting(folder, case["preset"], dtype, options.device, exact.to(dtype))
     candidates = {name: partial(build, name, setting) for name in names}
-    reference = _reference(setting)
-    return compare_and_time(candidates, reference, options, dtype=dtype, images=case["batch"])
+    reference, flop = _reference(setting)
+    return compare_and_time(candidates, reference, options, dtype=dtype, images=case["batch"], flop=flop)
 
 
 @torch.inference_mode()
-def _reference(setting: Setting) -> Reference:
-    """Of our plain model, given what candidates are given."""
+def _reference(setting: Setting) -> tuple[Reference, int]:
+    """Answer and arithmetic of our plain model, given what candidates are given."""
     model = load_own(setting.folder, device=setting.device)
+    flop = count_flop(partial(model, setting.pixels.float()))
     plain = model(setting.pixels.float()).predicted_depth
     if setting.dtype == torch.float32:
-        return reference_for(plain, None)
-    return reference_for(plain, model.to(setting.dtype)(setting.pixels).predicted_depth)
+        return reference_for(plain, None), flop
+    return reference_for(plain, model.to(setting.dtype)(setting.pixels).predicted_depth), flop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,7 @@ def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
         with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
             write_checkpoint(preset, Path(folder))
             case = {"suite": suite, "preset": preset, "dtype": "float32", "height": None, "width": None, "batch": None}
-            yield case | {"ceiling_tflops": None, "rows": _measure(Path(folder), names, options)}
+            yield case | {"gflop": None, "ceiling_tflops": None, "rows": _measure(Path(folder), names, options)}
 
 
 def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str, Any]]:
@@ -60,14 +61,17 @@ def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str,
         if rows[name]["status"] == "differs":
             rows[name]["reason"] = "the sum of its weights is another"
     turns: dict[str, list[dict]] = {name: [] for name in first if rows[name]["status"] == "timed"}
-    for _ in range(max(FEWEST_ROUNDS, options.rounds)):
+    begin = time.perf_counter()
+    for number in range(options.rounds):
+        if number >= FEWEST_ROUNDS and time.perf_counter() - begin > options.seconds:
+            break
         for name, taken in turns.items():
             taken.append(_load(name, folder))
     times = {name: Times(*zip(*((t["load"], t["cpu"]) for t in taken), strict=True)) for name, taken in turns.items()}
     for name, taken in turns.items():
         rows[name] |= times[name].summary()
         if "transformers" in times:
-            rows[name] |= {"times_as_fast": times[name].times_as_fast_as(times["transformers"]), "as": "transformers"}
+            rows[name] |= {**times[name].compared_with(times["transformers"]), "as": "transformers"}
         middle = sorted(taken, key=lambda one: one["import"])[len(taken) // 2]
         rows[name] |= {
             "import_ms": 1e3 * middle["import"],

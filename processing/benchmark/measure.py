@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .machine import matrix_product
 from .suites import PEERS, Options
-from .timing import Times, await_device, extra_memory, take_turns
+from .timing import Times, extra_memory, take_turns
 
 # Largest difference over largest value, to the reference in float32.
 FLOAT32_TOLERANCE = 1e-5
@@ -32,13 +32,11 @@ class Work:
     Args:
         run: Called with the number of the round.
         output: Its answer, to compare with the reference; None: there is nothing to compare.
-        countable: FLOPs can be counted: it calls PyTorch's operators one by one.
         frees_memory: Gives back after a call what it took for it, so that its need can be seen.
     """
 
     run: Callable[[int], Any]
     output: Callable[[], Tensor] | None
-    countable: bool = True
     frees_memory: bool = True
 
 
@@ -80,6 +78,7 @@ def compare_and_time(
     *,
     dtype: torch.dtype,
     images: int,
+    flop: int | None = None,
     warm_up: int = 2,
 ) -> dict[str, Any]:
     """Build candidates, compare their outputs, and time those that agree.
@@ -90,9 +89,10 @@ def compare_and_time(
         reference: None: outputs are not compared.
         dtype: Of the product of matrices that stands for the machine's ceiling.
         images: Done in one round.
+        flop: What the network asks for in one round. The same for all: one that gets along with less is just faster.
 
     Returns:
-        `rows` (see `suites.run_suite`) in the order of `candidates`, and `ceiling_tflops`.
+        `gflop`, `ceiling_tflops`, and `rows` (see `suites.run_suite`) in the order of `candidates`.
     """
     rows = {name: {"candidate": name} for name in candidates}
     works = {name: work for name in candidates if (work := _admitted(candidates[name], rows[name], reference))}
@@ -103,10 +103,10 @@ def compare_and_time(
     baseline = next((name for name in works if name in PEERS), None)
     for name, work in works.items():
         rows[name] |= _figures(times[name], images, times.get(baseline), baseline)
-        rows[name] |= _arithmetic(work, options.device, ceiling, rows[name]["median_ms"])
+        rows[name]["part_of_ceiling"] = flop and flop / rows[name]["median_ms"] / 1e9 / ceiling
         peak = extra_memory(partial(work.run, 0), options.device) if work.frees_memory else None
         rows[name]["extra_memory_mb"] = None if peak is None else peak / 2**20
-    return {"ceiling_tflops": ceiling, "rows": list(rows.values())}
+    return {"gflop": flop and flop / 1e9, "ceiling_tflops": ceiling, "rows": list(rows.values())}
 
 
 def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Reference | None) -> Work | None:
@@ -149,21 +149,13 @@ def _figures(times: Times, images: int, baseline: Times | None, baseline_name: s
     summary = times.summary()
     figures = {**summary, "images_per_second": 1e3 * images / summary["median_ms"]}
     if baseline is not None:
-        figures |= {"times_as_fast": times.times_as_fast_as(baseline), "as": baseline_name}
+        figures |= {**times.compared_with(baseline), "as": baseline_name}
     return figures
 
 
-def _arithmetic(work: Work, device: str, ceiling: float, median_ms: float) -> dict[str, Any]:
-    flop = count_flop(work.run) if work.countable else 0
-    await_device(device)
-    if not flop:
-        return {"gflop": None, "part_of_ceiling": None}
-    return {"gflop": flop / 1e9, "part_of_ceiling": flop / median_ms / 1e9 / ceiling}
-
-
-def count_flop(run: Callable[[int], Any]) -> int:
+def count_flop(run: Callable[[], Any]) -> int:
     """Multiplications and additions of one call as PyTorch counts them: products of matrices and convolutions."""
     # The counter does not know the CPU's fused attention; spelled out, it is two products.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        run(0)
+        run()
     return counter.get_total_flops()

@@ -62,17 +62,19 @@ def tables(cases: list[dict[str, Any]]) -> list[str]:
 def case_table(case: dict[str, Any]) -> list[str]:
     """One case: a title, the machine's ceiling, a table, and what was not timed and why."""
     timed = [row for row in case["rows"] if row["status"] == "timed"]
-    head = ["", "ms: median [quartiles]", "CPU ms", "times as fast", "difference"]
+    head = ["", "ms: median [quartiles]", "CPU ms", "times as fast (CPU)", "difference"]
     columns = [_name, _milliseconds, _cpu, _times, _difference]
     if case["suite"] == "loading":
         head += ["import ms", "first read ms", "peak MB"]
         columns += [_number("import_ms"), _number("read_ms"), _number("peak_memory_mb")]
     else:
-        head += ["images/s", "GFLOP", "of ceiling", "more MB"]
-        columns += [_rate, _number("gflop", 1), _part, _number("extra_memory_mb")]
+        head += ["images/s", "of ceiling", "more MB"]
+        columns += [_rate, _part, _number("extra_memory_mb")]
     title = case_title(case)
     if case["ceiling_tflops"]:
-        title += f"; ceiling {case['ceiling_tflops']:.3g} TFLOP/s"
+        title += f"; products of matrices: {case['ceiling_tflops']:.3g} TFLOP/s"
+    if case["gflop"]:
+        title += f", needed: {case['gflop']:.4g} GFLOP"
     lines = [title, ""]
     if timed:
         cells = [head, *([column(row) for column in columns] for row in timed)]
@@ -164,7 +166,7 @@ def _cpu(row: dict[str, Any]) -> str:
 
 
 def _times(row: dict[str, Any]) -> str:
-    return f"{row['times_as_fast']:.2f}" if "times_as_fast" in row else ""
+    return f"{row['times_as_fast']:.2f} ({row['times_as_fast_cpu']:.2f})" if "times_as_fast" in row else ""
 
 
 def _difference(row: dict[str, Any]) -> str:
@@ -179,8 +181,8 @@ def _part(row: dict[str, Any]) -> str:
     return "" if row["part_of_ceiling"] is None else f"{100 * row['part_of_ceiling']:.0f} %"
 
 
-def _number(key: str, decimals: int = 0):
-    return lambda row: "" if row.get(key) is None else f"{row[key]:.{decimals}f}"
+def _number(key: str):
+    return lambda row: "" if row.get(key) is None else f"{row[key]:.0f}"
 
 
 def _short(milliseconds: float) -> str:

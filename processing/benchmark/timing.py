@@ -33,9 +33,15 @@ class Times:
         }
         return {"rounds": len(self.wall), **{key: 1e3 * float(value) for key, value in milliseconds.items()}}
 
-    def times_as_fast_as(self, other: "Times") -> float:
-        """Median over rounds of the other's time divided by this one's: drift of the machine cancels."""
-        return float(np.median(np.divide(other.wall, self.wall)))
+    def compared_with(self, other: "Times") -> dict[str, float]:
+        """Median over rounds of the other's time divided by this one's: drift of the machine cancels.
+
+        By the clock, and by the processors' time, which others on the machine change less.
+        """
+        return {
+            "times_as_fast": float(np.median(np.divide(other.wall, self.wall))),
+            "times_as_fast_cpu": float(np.median(np.divide(other.cpu, self.cpu))),
+        }
 
 
 def take_turns(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...modeling_dpt.losses import ScaleShiftInvariantLoss
 from .candidates import load_own, load_stock, write_checkpoint
-from .measure import OWN, Work, compare_and_time, reference_for
+from .measure import OWN, Work, compare_and_time, count_flop, reference_for
 from .suites import Options, chosen_peers
 
 _LOADERS = {"transformers": load_stock, OWN: load_own}
@@ -51,7 +51,8 @@ def _measure(
 
     reference = reference_for(plain(torch.float32), None if dtype == torch.float32 else plain(dtype))
     candidates = {name: partial(candidate, name) for name in names}
-    return compare_and_time(candidates, reference, options, dtype=dtype, images=batch, warm_up=1)
+    flop = count_flop(partial(candidate(OWN).run, 0))
+    return compare_and_time(candidates, reference, options, dtype=dtype, images=batch, flop=flop, warm_up=1)
 
 
 def _step(model: nn.Module, pixels: Tensor, labels: Tensor, dtype: torch.dtype) -> Work:

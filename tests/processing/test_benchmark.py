@@ -53,7 +53,8 @@ def test_times_are_told_by_median_and_quartiles_and_compared_round_by_round():
         "fastest_ms": 2000.0,
         "cpu_ms": 1000.0,
     }
-    assert fast.times_as_fast_as(slow) == 2.0  # of 2, 1, 3; the medians alone would say 1
+    # By the clock of 2, 1 and 3, where medians alone would say 1; of the processors 1, 1, 7.
+    assert fast.compared_with(slow) == {"times_as_fast": 2.0, "times_as_fast_cpu": 1.0}
 
 
 def test_time_by_the_clock_and_by_the_processor():
@@ -121,13 +122,13 @@ def test_flop_are_counted_with_attention():
     query = torch.rand(1, 2, 10, 8)
     weight = torch.rand(8, 8)
     attention = 2 * 2 * (10 * 10 * 8) * 2  # two heads, two products, a multiplication and an addition each
-    counted = count_flop(lambda _: torch.nn.functional.scaled_dot_product_attention(query @ weight, query, query))
+    counted = count_flop(lambda: torch.nn.functional.scaled_dot_product_attention(query @ weight, query, query))
     assert counted == attention + 2 * 2 * 10 * 8 * 8
 
 
 def test_the_product_of_matrices_does_what_it_is_said_to_cost():
     product, flop = matrix_product(torch.float32, "cpu")
-    assert count_flop(product) == flop
+    assert count_flop(lambda: product(0)) == flop
 
 
 def test_the_machine_is_described_as_json_data():
@@ -181,7 +182,9 @@ def test_latency_with_the_stock_class_and_without_it_where_it_cannot():
         ("open_dpt, loaded", "timed"),
     ]
     for row in square["rows"]:
-        assert row["difference"] < 1e-5 and row["gflop"] > 0.05 and row["part_of_ceiling"] > 0 and row["rounds"] == 3
+        assert row["difference"] < 1e-5 and row["rounds"] == 3
+        part = square["gflop"] / row["median_ms"] / square["ceiling_tflops"]
+        assert row["part_of_ceiling"] == pytest.approx(part) and square["gflop"] > 0.05
     stock, own, loaded = wide["rows"]
     assert stock["status"] in ("failed", "differs") and stock["reason"]
     assert own["status"] == loaded["status"] == "timed" and "times_as_fast" not in own
@@ -210,7 +213,7 @@ def test_compiled_models_are_candidates_like_others(monkeypatch):
     given = {**TINY, "dtypes": ("float32",), "peers": ("transformers-compiled",), "ways": ("compiled",)}
     (case,) = run_suite("latency", **given)
     assert [row["candidate"] for row in case["rows"]] == ["transformers-compiled", "open_dpt, compiled"]
-    assert all(row["status"] == "timed" and row["gflop"] is None for row in case["rows"]) and len(compiled) == 2
+    assert all(row["status"] == "timed" for row in case["rows"]) and len(compiled) == 2
 
 
 def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails():
@@ -242,7 +245,7 @@ def test_loading_is_timed_in_processes_of_its_own():
     stock, own = case["rows"]
     assert [stock["candidate"], own["candidate"]] == ["transformers", "open_dpt"]
     for row in (stock, own):
-        assert row["status"] == "timed" and row["rounds"] == 3 and row["import_ms"] > 0 and row["read_ms"] > 0
+        assert row["status"] == "timed" and row["rounds"] == 1 and row["import_ms"] > 0 and row["read_ms"] > 0
         assert row["difference"] < 1e-9 and row["peak_memory_mb"] > 50
 
 
@@ -250,7 +253,8 @@ def test_training_steps_of_both_start_from_the_same_answer():
     exact, half = list(run_suite("training", **TINY, batch_sizes=(1,)))
     for case in (exact, half):
         assert [row["status"] for row in case["rows"]] == ["timed", "timed"]
-        assert all(row["difference"] <= row["tolerance"] and row["gflop"] > 0.1 for row in case["rows"])
+        assert all(row["difference"] <= row["tolerance"] for row in case["rows"])
+        assert case["gflop"] == pytest.approx(3 * 0.057, rel=0.1)  # backward: two products for each of forward
 
 
 def test_a_training_step_changes_the_weights():
