@@ -16,7 +16,7 @@ def markdown(comparison: Comparison) -> str:
     parts = [f"# {' / '.join(comparison.names)}", ""]
     if comparison.marks:
         parts += [f"**NOT MEASURED IN ONE WAY.** {mark}." for mark in comparison.marks] + [""]
-    parts += [f"Protocol: {', '.join(dict.fromkeys(comparison.labels))}. {_how(comparison)}", ""]
+    parts += [f"{_protocols(comparison)} {_how(comparison)}", ""]
     names = list(comparison.scores)
     parts += _table(comparison, names[: comparison.main_metrics] or names)
     if 0 < comparison.main_metrics < len(names):
@@ -51,7 +51,7 @@ def draw(comparison: Comparison, path: Path) -> None:
 
     names = list(comparison.scores)[: comparison.main_metrics or None]
     count = len(comparison.names)
-    figure = Figure(figsize=(11, 0.7 + len(names) * (0.5 + 0.28 * count)), layout="constrained")
+    figure = Figure(figsize=(11, 0.9 + len(names) * (0.5 + 0.28 * count)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(names), 2, squeeze=False)
     for (left, right), name in zip(axes, names, strict=True):
@@ -79,7 +79,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     mark = "NOT MEASURED IN ONE WAY. " if comparison.marks else ""
     colours = "Green: resolved and better than the first; red: worse; grey: not resolved."
     figure.suptitle(
-        f"{mark}{_how(comparison)}\n{colours}",
+        f"{mark}{_protocols(comparison)}\n{_how(comparison)}\n{colours}",
         fontsize=9,
         x=0.01,
         ha="left",
@@ -133,6 +133,10 @@ def _verdict(metric: Metric, first: Score, score: Score) -> str:
         "zero": abs(first.value) - abs(score.value),
     }[metric.better]
     return "better" if gain > 0 else "worse"
+
+
+def _protocols(comparison: Comparison) -> str:
+    return f"Protocol: {'; '.join(dict.fromkeys(comparison.labels))}."
 
 
 def _how(comparison: Comparison) -> str:

@@ -81,7 +81,18 @@ def read_sections(path: Path) -> dict[str, Any]:
     missing += [f"{name}.{key}" for name, keys in _NEEDED if not missing for key in keys if key not in content[name]]
     if missing:
         raise ResultError(f"{path}: is damaged, it has no {missing[0]}. Evaluate again, or copy it again.")
+    if not isinstance(content["protocol"]["score"], dict):
+        raise ResultError(f"{path}: is damaged, protocol.score is no mapping. Evaluate again, or copy it again.")
+    content["metrics"] = {name: _number(path, name, value) for name, value in content["metrics"].items()}
     return content
+
+
+def _number(path: Path, name: str, value: Any) -> float:
+    """As `storable` has written it."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ResultError(f"{path}: is damaged, metrics.{name} is no number: {value!r}. Evaluate again.") from None
 
 
 def read_rows(path: Path, content: dict[str, Any]) -> Any:
@@ -104,7 +115,8 @@ def read_rows(path: Path, content: dict[str, Any]) -> Any:
     if sha256(data) != described.get("sha256"):
         raise ResultError(f"{place}: is damaged, or of another result than {path}. Copy the result's whole folder.")
     try:
-        return pq.read_table(io.BytesIO(data))
+        # Without threads: a program that ends while they are being started is aborted, and the file is small.
+        return pq.read_table(io.BytesIO(data), use_threads=False, pre_buffer=False)
     except pa.ArrowException:
         raise ResultError(f"{place}: is no Parquet file that can be read. Evaluate again.") from None
 

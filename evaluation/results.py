@@ -114,9 +114,7 @@ class Result:
         """
         path = result_path(path)
         content = read_sections(path)
-        sections = {name: content[name] for name in SECTIONS}
-        sections["metrics"] = {name: float(value) for name, value in sections["metrics"].items()}
-        return cls(**sections, rows=read_rows(path, content) if rows else None)
+        return cls(**{name: content[name] for name in SECTIONS}, rows=read_rows(path, content) if rows else None)
 
 
 def build_result(

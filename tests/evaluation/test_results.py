@@ -194,6 +194,23 @@ def test_json_that_lost_a_part(tmp_path):
         Result.load(path)
 
 
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("metrics", {"abs_rel": "good"}, "metrics.abs_rel is no number: 'good'"),
+        ("metrics", {"abs_rel": None}, "metrics.abs_rel is no number: None"),
+        ("protocol", {"score": 3}, "protocol.score is no mapping"),
+    ],
+)
+def test_json_that_was_edited_by_hand(tmp_path, section, values, said):
+    path = make().save(tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {section: content[section] | values}))
+    with pytest.raises(ResultError) as error:
+        Result.load(path)
+    assert str(error.value).startswith(f"{path}: is damaged, {said}")
+
+
 def test_damaged_and_missing_rows(tmp_path):
     path = make().save(tmp_path)
     rows = tmp_path / "rows.parquet"
