@@ -245,11 +245,11 @@ def _check_some_scored(rows: list[dict[str, Any]], protocol: Protocol) -> None:
     if any(row["status"] == "scored" for row in rows):
         return
     kinds = {status: [row for row in rows if row["status"] == status] for status in ("empty", "unreadable")}
-    told = [f"{len(found)} {status} ({found[0]['reason']})" for status, found in kinds.items() if found]
+    told = [f"{len(found)} {status} ({found[0]['reason'].rstrip('.')})" for status, found in kinds.items() if found]
     remedy = "Check the data's folder and options (depth_scale), and the protocol's range and window."
     raise ValueError(
-        f"{protocol.name}: none of {len(rows)} images could be scored: {', '.join(told)}. "
-        f"{unit_problem(rows) or remedy}"
+        f"{protocol.name}: none of {len(rows)} images could be scored: {', '.join(told)}."
+        f"{f' {unit_problem(rows) or remedy}' if kinds['empty'] else ''}"
     )
 
 
