@@ -24,6 +24,7 @@ SMALL = {
     "neck_hidden_sizes": [8, 8, 8, 8],
     "fusion_hidden_size": 8,
 }
+NAMES = {index: f"class {index}" for index in range(18)}  # more than are resized at a time
 SWIN = {
     "backbone_config": {
         "model_type": "swin",
@@ -61,14 +62,26 @@ def _opened(format, path):
     return find_format(format).open(path)
 
 
+def _expected(model, processor, images):
+    """What processor, model and post-processing give, (batch, height, width)."""
+    if hasattr(model, "auxiliary_head"):
+        return np.stack([result.labels for result in predict_segmentation(model, processor, list(images))])
+    return np.stack([result.values for result in predict_depth(model, processor, list(images))])
+
+
 @pytest.fixture(scope="module", params=FORMATS)
 def dynamic(request, tmp_path_factory):
-    """(format, model, processor, exported) of a depth model for any size."""
+    """(format, model, processor, exported) of a model for any size: a ViT, a hybrid and segmentation."""
     missing = [name for name in FORMATS[request.param].packages if not formats_module.find_spec(name)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: {formats_module.EXTRA}")
-    model, processor = _model()
-    path = tmp_path_factory.mktemp("export") / f"depth{FORMATS[request.param].suffix}"
+    values = {
+        "onnx": {},
+        "openvino": request.getfixturevalue("tiny_hybrid"),  # the longer way, with convolutions
+        "torch-export": {"task": "DPTForSemanticSegmentation", "id2label": NAMES},
+    }
+    model, processor = _model(**values[request.param])
+    path = tmp_path_factory.mktemp("export") / f"model{FORMATS[request.param].suffix}"
     return (
         request.param,
         model,
@@ -82,26 +95,31 @@ def test_any_size_aspect_and_batch(dynamic):
     run = _opened(format, exported.path)
     for batch, height, width in ((1, 130, 333), (3, 201, 90), (1, 64, 64), (2, 16, 16)):
         images = np.stack([_image(height, width, seed) for seed in range(batch)])
-        expected = np.stack([result.values for result in predict_depth(model, processor, list(images))])
-        got = run(images)
-        assert got.shape == (batch, height, width) and got.dtype == np.float32
-        np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+        expected, got = _expected(model, processor, images), run(images)
+        assert got.shape == (batch, height, width) and got.dtype == expected.dtype
+        if exported.text["kind"] == "labels":
+            assert np.mean(got != expected) < 1e-3
+        else:
+            np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+    if format == "torch-export":  # the one that keeps conditions
+        with pytest.raises(AssertionError, match="16"):
+            run(_image(15, 40)[None])
 
 
 def test_a_new_file_says_how_far_it_is_from_the_model(dynamic):
     exported = dynamic[3]
     assert list(exported.differences) == ["240x320", "427x640", "500x375"]
-    assert max(exported.differences.values()) <= 1e-4
-    assert [
-        path.name for path in exported.path.parent.iterdir() if path.suffix not in (".onnx", ".pt2", ".xml", ".bin")
-    ] == []
+    assert max(exported.differences.values()) <= 1e-3
+    beside = {path.name for path in exported.path.parent.iterdir()} - {exported.path.name}
+    assert beside <= {"model.bin"}, "something was left"
 
 
 def test_the_file_says_what_it_is(dynamic):
     format, _, _, exported = dynamic
     read = {"onnx": _onnx_text, "openvino": _openvino_text, "torch-export": _program_text}[format](exported.path)
     assert read == exported.text
-    assert (read["kind"], read["unit"], read["model"], read["licence"]) == ("disparity", "relative", "small", "mit")
+    meant = ("labels", "class id") if format == "torch-export" else ("disparity", "relative")
+    assert (read["kind"], read["unit"], read["model"], read["licence"]) == (*meant, "small", "mit")
     stated = json.loads(read["input"])
     assert stated["shape"] == ["any", ">= 16", ">= 16", 3] and stated["inside"]["keep_aspect_ratio"] is True
     assert json.loads(read["versions"])["torch"] == torch.__version__
@@ -130,27 +148,16 @@ def _program_text(path):
     return json.loads(extra["open_dpt.json"])
 
 
-def test_a_graph_for_any_size_refuses_images_below_the_smallest():
-    model, processor = _model()
-    from open_dpt.processing.export.exporting import _program
-    from open_dpt.processing.export.graph import ImageToPrediction
-
-    program = _program(ImageToPrediction(model, processor), torch.zeros(2, 50, 70, 3, dtype=torch.uint8), dynamic=True)
-    with pytest.raises(AssertionError, match="16"):
-        program.module()(torch.zeros(1, 15, 40, 3, dtype=torch.uint8))
-
-
 def test_segmentation_gives_class_ids_and_their_names(tmp_path):
     pytest.importorskip("onnxruntime", reason=formats_module.EXTRA)
-    names = {index: f"class {index}" for index in range(18)}  # more than are resized at a time
-    model, processor = _model("DPTForSemanticSegmentation", id2label=names)
-    exported = export_model(model, processor, tmp_path / "m.onnx", dynamic=True)
+    model, processor = _model("DPTForSemanticSegmentation", id2label=NAMES)
+    exported = export_model(model, processor, tmp_path / "m.onnx", input_size=(150, 110))
     image = _image(150, 110)
-    expected = next(iter(predict_segmentation(model, processor, [image]))).labels
-    got = _opened("onnx", exported.path)(image[None])[0]
+    expected = _expected(model, processor, [image])
+    got = _opened("onnx", exported.path)(image[None])
     assert got.dtype == np.int64 and len(np.unique(expected)) > 1
     assert np.mean(got != expected) < 1e-3
-    assert json.loads(exported.text["labels"]) == {str(key): value for key, value in names.items()}
+    assert json.loads(exported.text["labels"]) == {str(key): value for key, value in NAMES.items()}
     assert (exported.text["kind"], exported.text["unit"]) == ("labels", "class id")
 
 
@@ -160,8 +167,8 @@ def test_metres_at_one_size_that_is_not_the_networks(tmp_path):
     model, processor = _model(**values, max_depth=80)
     exported = export_model(model, processor, tmp_path / "m.xml", "openvino", input_size=(90, 150))
     image = _image(90, 150)
-    expected = next(iter(predict_depth(model, processor, [image]))).values
-    np.testing.assert_allclose(_opened("openvino", exported.path)(image[None])[0], expected, rtol=1e-4)
+    got = _opened("openvino", exported.path)(image[None])
+    np.testing.assert_allclose(got, _expected(model, processor, [image]), rtol=1e-4)
     assert (exported.text["kind"], exported.text["unit"]) == ("depth", "metre")
     assert json.loads(exported.text["input"])["shape"] == [1, 90, 150, 3]
 

@@ -13,29 +13,6 @@ from open_dpt.processing.post_processing import label_maps_at
 from open_dpt.processing.predictor import predict_depth
 from open_dpt.processing.resize import RESIZE_METHODS, target_size
 
-HYBRID = {
-    "is_hybrid": True,
-    "backbone_config": {
-        "model_type": "bit",
-        "layer_type": "bottleneck",
-        "global_padding": "same",
-        "embedding_dynamic_padding": True,
-        "embedding_size": 8,
-        "hidden_sizes": [8, 16, 32],
-        "depths": [1, 1, 2],
-        "num_groups": 4,
-        "out_features": ["stage1", "stage2", "stage3"],
-    },
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "image_size": 64,
-    "backbone_out_indices": [0, 1, 0, 1],
-    "neck_hidden_sizes": [8, 16, 16, 16],
-    "fusion_hidden_size": 8,
-}
-
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
 @pytest.mark.parametrize(
@@ -76,9 +53,9 @@ def test_antialiased_resizing_is_pillows(photo, mode, size):
     ],
     ids=lambda settings: ",".join(settings) or "default",
 )
-def test_the_graph_is_processor_model_and_post_processing(settings, photo):
+def test_the_graph_is_processor_model_and_post_processing(settings, tiny_hybrid, photo):
     torch.manual_seed(0)
-    model = open_dpt.DPTForDepthEstimation(open_dpt.DPTConfig(**HYBRID)).eval()
+    model = open_dpt.DPTForDepthEstimation(open_dpt.DPTConfig(**tiny_hybrid)).eval()
     processor = open_dpt.DPTImageProcessor.for_model(model, **settings)
     graph = ImageToPrediction(exportable(model, torch.float32), processor).eval()
     with Image.open(photo) as image:
@@ -91,9 +68,9 @@ def test_the_graph_is_processor_model_and_post_processing(settings, photo):
     np.testing.assert_allclose(got, expected, atol=(1e-3 if settings.get("antialias") else 1e-5) * scale)
 
 
-def test_a_hybrid_encoder_keeps_its_outputs_and_the_model_is_left_alone():
+def test_a_hybrid_encoder_keeps_its_outputs_and_the_model_is_left_alone(tiny_hybrid):
     torch.manual_seed(0)
-    model = open_dpt.DPTForSemanticSegmentation(open_dpt.DPTConfig(**HYBRID)).eval()
+    model = open_dpt.DPTForSemanticSegmentation(open_dpt.DPTConfig(**tiny_hybrid)).eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     copy = exportable(model, torch.float32)
     pixels = torch.randn(1, 3, 64, 96)
