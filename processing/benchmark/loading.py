@@ -43,7 +43,12 @@ def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
         with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
             write_checkpoint(preset, Path(folder))
             case = {"suite": suite, "preset": preset, "dtype": "float32", "height": None, "width": None, "batch": None}
-            yield case | {"gflop": None, "ceiling_tflops": None, "rows": _measure(Path(folder), names, options)}
+            yield case | {
+                "gflop": None,
+                "ceiling_tflops": None,
+                "ceiling_tflops_cpu": None,
+                "rows": _measure(Path(folder), names, options),
+            }
 
 
 def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str, Any]]:

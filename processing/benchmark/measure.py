@@ -92,21 +92,25 @@ def compare_and_time(
         flop: What the network asks for in one round. The same for all: one that gets along with less is just faster.
 
     Returns:
-        `gflop`, `ceiling_tflops`, and `rows` (see `suites.run_suite`) in the order of `candidates`.
+        `gflop`, `ceiling_tflops` by the clock, `ceiling_tflops_cpu` by processor time, and `rows` (see
+        `suites.run_suite`) in the order of `candidates`.
     """
     rows = {name: {"candidate": name} for name in candidates}
     works = {name: work for name in candidates if (work := _admitted(candidates[name], rows[name], reference))}
     product, product_flop = matrix_product(dtype, options.device)
     limits = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": warm_up, "device": options.device}
     times = take_turns({CEILING: product, **{name: work.run for name, work in works.items()}}, **limits)
-    ceiling = product_flop / times[CEILING].summary()["median_ms"] / 1e9
+    ceiling = _flops(product_flop, times[CEILING].summary())
     baseline = next((name for name in works if name in PEERS), None)
     for name, work in works.items():
         rows[name] |= _figures(times[name], images, times.get(baseline), baseline)
-        rows[name]["part_of_ceiling"] = flop and flop / rows[name]["median_ms"] / 1e9 / ceiling
+        if flop:
+            reached = _flops(flop, rows[name])
+            rows[name] |= {"part_of_ceiling": reached[0] / ceiling[0], "part_of_ceiling_cpu": reached[1] / ceiling[1]}
         peak = extra_memory(partial(work.run, 0), options.device) if work.frees_memory else None
         rows[name]["extra_memory_mb"] = None if peak is None else peak / 2**20
-    return {"gflop": flop and flop / 1e9, "ceiling_tflops": ceiling, "rows": list(rows.values())}
+    summed = {"gflop": flop and flop / 1e9, "ceiling_tflops": ceiling[0], "ceiling_tflops_cpu": ceiling[1]}
+    return summed | {"rows": list(rows.values())}
 
 
 def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Reference | None) -> Work | None:
@@ -143,6 +147,11 @@ def reason_of(error: Exception) -> str:
     """One line; of a process that failed, its last."""
     said = (getattr(error, "stderr", None) or "").strip().splitlines()
     return said[-1][:200] if said else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _flops(flop: float, summary: dict[str, Any]) -> tuple[float, float]:
+    """TFLOP in a second by the clock and in a second of processor time."""
+    return flop / summary["median_ms"] / 1e9, flop / summary["cpu_ms"] / 1e9
 
 
 def _figures(times: Times, images: int, baseline: Times | None, baseline_name: str | None) -> dict[str, Any]:

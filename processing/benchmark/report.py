@@ -68,11 +68,11 @@ def case_table(case: dict[str, Any]) -> list[str]:
         head += ["import ms", "first read ms", "peak MB"]
         columns += [_number("import_ms"), _number("read_ms"), _number("peak_memory_mb")]
     else:
-        head += ["images/s", "of ceiling", "more MB"]
+        head += ["images/s", "of ceiling (CPU)", "more MB"]
         columns += [_rate, _part, _number("extra_memory_mb")]
     title = case_title(case)
     if case["ceiling_tflops"]:
-        title += f"; products of matrices: {case['ceiling_tflops']:.3g} TFLOP/s"
+        title += f"; products of matrices: {case['ceiling_tflops']:.3g} TFLOP/s ({case['ceiling_tflops_cpu']:.3g})"
     if case["gflop"]:
         title += f", needed: {case['gflop']:.4g} GFLOP"
     lines = [title, ""]
@@ -178,7 +178,9 @@ def _rate(row: dict[str, Any]) -> str:
 
 
 def _part(row: dict[str, Any]) -> str:
-    return "" if row["part_of_ceiling"] is None else f"{100 * row['part_of_ceiling']:.0f} %"
+    if "part_of_ceiling" not in row:
+        return ""
+    return f"{100 * row['part_of_ceiling']:.0f} % ({100 * row['part_of_ceiling_cpu']:.0f} %)"
 
 
 def _number(key: str):

@@ -186,8 +186,9 @@ def run_suite(suite: str, **given: Any) -> Iterator[dict[str, Any]]:
         given: Fields of `Options`, instead of the suite's defaults.
 
     Yields:
-        JSON data: `suite`, `preset`, `dtype`, `height`, `width`, `batch`, `gflop`, `ceiling_tflops` and `rows`. A row
-        is a candidate: `candidate`, `status` ("timed", "missing", "failed", "differs"), `reason`, figures where timed.
+        JSON data: `suite`, `preset`, `dtype`, `height`, `width`, `batch`, `gflop`, `ceiling_tflops`,
+        `ceiling_tflops_cpu` and `rows`. A row is a candidate: `candidate`, `status` ("timed", "missing", "failed",
+        "differs"), `reason`, figures where timed.
 
     Raises:
         ValueError: as `options_for`.

@@ -185,6 +185,8 @@ def test_latency_with_the_stock_class_and_without_it_where_it_cannot():
         assert row["difference"] < 1e-5 and row["rounds"] == 3
         part = square["gflop"] / row["median_ms"] / square["ceiling_tflops"]
         assert row["part_of_ceiling"] == pytest.approx(part) and square["gflop"] > 0.05
+        part = square["gflop"] / row["cpu_ms"] / square["ceiling_tflops_cpu"]
+        assert row["part_of_ceiling_cpu"] == pytest.approx(part)
     stock, own, loaded = wide["rows"]
     assert stock["status"] in ("failed", "differs") and stock["reason"]
     assert own["status"] == loaded["status"] == "timed" and "times_as_fast" not in own
