@@ -150,11 +150,17 @@ def saved(tmp_path_factory):
     def save(family: str):
         if family not in folders:
             _, _, model_name, config, processor_name, settings = FAMILIES[family]
-            if family in ("zoedepth", "depth_pro") and not is_torchvision_available():
+            try:  # which of them need it hangs on the version of transformers
+                if family in ("zoedepth", "depth_pro") and not is_torchvision_available():
+                    raise ImportError
+                processor = _processor_class(processor_name)(**settings)
+            except ImportError:
+                if is_torchvision_available():
+                    raise
                 pytest.skip(f"{family}: its processor needs torchvision")
             folders[family] = folder = tmp_path_factory.mktemp(family)
             _random(getattr(transformers, model_name), config()).save_pretrained(folder)
-            _processor_class(processor_name)(**settings).save_pretrained(folder)
+            processor.save_pretrained(folder)
         return folders[family]
 
     return save
@@ -257,7 +263,7 @@ def test_a_centre_crop_is_turned_off_for_it_would_leave_pixels_unanswered(saved)
 
 
 def test_the_number_of_classes_must_be_that_of_the_protocol(saved):
-    adapter = StockModel.from_pretrained(str(saved("segformer")), "segmentation")
+    adapter = StockModel.from_pretrained(str(saved("mobilevit")), "segmentation")
     with pytest.raises(ValueError, match="must have 150 classes for ade20k, got 5"):
         adapter.check([], load_protocol("ade20k"))
 
