@@ -22,9 +22,9 @@ _CHILD = """
 import sys, time
 start = time.perf_counter()
 from {module} import DPTForDepthEstimation
-imported = time.perf_counter()
+imported, cpu = time.perf_counter(), time.process_time()
 model = DPTForDepthEstimation.from_pretrained(sys.argv[1])
-loaded, cpu = time.perf_counter(), time.process_time()
+loaded, cpu = time.perf_counter(), time.process_time() - cpu
 import json, resource, torch
 held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 with torch.inference_mode():
