@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
+from .upsampling import upsample_and_convolve
+
 _ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity, "sigmoid": nn.Sigmoid}
 
 
@@ -39,8 +41,8 @@ class DepthHead(nn.Module):
     def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         if self.projection is not None:
             feature_map = self.projection(feature_map).relu()
-        feature_map = interpolate(self.head[0](feature_map), size=size, mode="bilinear", align_corners=True)
-        return self._to_unit(self.head[2:](feature_map).squeeze(1))
+        feature_map = upsample_and_convolve(self.head[2], self.head[0](feature_map), size)
+        return self._to_unit(self.head[3:](feature_map).squeeze(1))
 
     def _to_unit(self, values: torch.Tensor) -> torch.Tensor:
         if self.scale == 1 and self.shift == 0 and not self.invert:
