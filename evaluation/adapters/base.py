@@ -95,11 +95,12 @@ def short_name(spec: str) -> str:
 
 
 @contextmanager
-def failures_told(name: str, task: str, told: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def failures_told(name: str, task: str, told: tuple[type[Exception], ...] = (), remedy: str = "") -> Iterator[None]:
     """Inside the block, turn what foreign code raises into one line: `name` cannot `task`.
 
     Args:
         told: Errors that are one good line already.
+        remedy: A sentence for the end, with a blank before it.
 
     Raises:
         AdapterError: in place of all other errors.
@@ -110,7 +111,7 @@ def failures_told(name: str, task: str, told: tuple[type[Exception], ...] = ()) 
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise AdapterError(f"{name}: cannot {task} ({type(error).__name__}: {reason}).") from error
+        raise AdapterError(f"{name}: cannot {task} ({type(error).__name__}: {reason}).{remedy}") from error
 
 
 def describe(name: str, kind: str, source: str, **known: Any) -> dict[str, Any]:

@@ -109,6 +109,9 @@ class StockModel:
             self.processor = processor = copy.copy(processor)
             processor.do_center_crop = False
             self._notes.append("the centre crop of its processor was turned off")
+        # Its ViT takes squares only, which a processor that keeps the aspect does not give.
+        keeps_aspect = model.config.model_type == "dpt" and getattr(processor, "keep_aspect_ratio", False)
+        self._remedy = " Leave out stock:, or set keep_aspect_ratio to false in its processor." if keeps_aspect else ""
         self._post_process = getattr(processor, step)
         self._size_arguments = {"target_sizes", "source_sizes"} & set(inspect.signature(self._post_process).parameters)
         self._inputs = set(inspect.signature(model.forward).parameters)
@@ -162,7 +165,7 @@ class StockModel:
         inputs = [self._prepared(sample) for sample in samples]
         for indices in _groups(inputs):
             images = [samples[index] for index in indices]
-            with failures_told(self.name, f"answer {images[0]['name']}"):
+            with failures_told(self.name, f"answer {images[0]['name']}", remedy=self._remedy):
                 outputs = self._answers([inputs[index] for index in indices], images)
             for index, answer in zip(indices, outputs, strict=True):
                 answers[index] = answer

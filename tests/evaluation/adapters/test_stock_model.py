@@ -318,3 +318,11 @@ def test_a_checkpoint_without_processor_is_told_in_one_line(saved, tmp_path):
     transformers.GLPNForDepthEstimation.from_pretrained(saved("glpn")).save_pretrained(tmp_path)
     with pytest.raises((AdapterError, OSError), match="processor"):
         StockModel.from_pretrained(str(tmp_path), "depth")
+
+
+def test_a_stock_dpt_whose_processor_keeps_the_aspect_is_told_what_to_do(saved):
+    adapter = StockModel.from_pretrained(str(saved("dpt")), "depth")
+    adapter.processor.keep_aspect_ratio = True
+    wide = StockModel(adapter.model, adapter.processor, "depth", name="wide")
+    with pytest.raises(AdapterError, match=r"wide: cannot answer .*\. Leave out stock:, or set keep_aspect_ratio"):
+        wide.predict([{"image": torch.zeros(3, 64, 128, dtype=torch.uint8), "name": "a.png"}], None)
