@@ -53,7 +53,9 @@ def verdict(members: dict[str, dict[str, Any]], key: str = "mean/abs_rel") -> st
     apart = 2 * max(spreads)
     near = [name for name in trained if name != best and trained[name]["mean"] - trained[best]["mean"] <= apart]
     text += f" Seeds of one member differ by up to {apart:.3f};"
-    return f"{text} not set apart from it by more than that: {', '.join(near) or 'none'}."
+    text += f" not set apart from it by more than that: {', '.join(near) or 'none'}."
+    once = [name for name, score in trained.items() if score["spread"] is None]
+    return f"{text} One seed only, so even less sure: {', '.join(once)}." if once else text
 
 
 def markdown(study, rows: list[dict[str, Any]], failed: dict[str, str], missing: list[str]) -> str:
@@ -95,7 +97,7 @@ def draw(title: str, rows: list[dict[str, Any]], path: Path) -> None:
     names = [name for name, member in members.items() if not member["baseline"]]
     keys = [key for key in PANELS if any(key in row for row in rows)]
     figure, axes = plt.subplots(
-        1, len(keys), figsize=(1.5 + 3.6 * len(keys), 1.4 + 0.38 * len(names)), squeeze=False, sharey=True,
+        1, len(keys), figsize=(1.5 + 3.6 * len(keys), 1.7 + 0.38 * len(names)), squeeze=False, sharey=True,
         layout="constrained",
     )  # fmt: skip
     for axis, key in zip(axes[0], keys, strict=True):
@@ -108,8 +110,8 @@ def draw(title: str, rows: list[dict[str, Any]], path: Path) -> None:
             axis.axvline(member["scores"][key]["mean"], linestyle="--", linewidth=1, color=colour, label=name)
         axis.set(xlabel="AbsRel (lower is better)", title=PANELS[key], yticks=range(len(names)), yticklabels=names)
         axis.grid(alpha=0.3, axis="x")
-    axes[0, 0].invert_yaxis()
-    axes[0, 0].legend(frameon=False, fontsize=8)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=100)
     plt.close(figure)

@@ -219,6 +219,7 @@ def test_the_spread_decides_what_is_set_apart(scripts):
     members = report.summary(rows)
     assert members["a"]["scores"]["mean/abs_rel"] == pytest.approx({"mean": 0.21, "spread": 0.01})
     assert report.verdict(members).endswith("not set apart from it by more than that: b.")
+    assert "One seed only, so even less sure: c." in report.verdict(report.summary(rows[:-1]))
     assert "nothing is known about chance" in report.verdict(report.summary(rows[::2]))
 
 
