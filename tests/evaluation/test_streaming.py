@@ -62,6 +62,7 @@ for batch in loader:
 prepared = [metric.gather(accelerator) for metric in metrics(seen)]
 scores = [[metric.compute() for metric in group] for group in (every, nothing, prepared)]
 print("SAID", json.dumps([scores, padded, every[2].iou_per_class().tolist()]), flush=True)
+accelerator.end_training()  # a process group that is left to the interpreter's end may abort it
 """
 )
 
