@@ -64,6 +64,8 @@ class Server:
 
     def __init__(self) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+        # What forks should have one thread: pyarrow's allocator starts another one, whose locks a fork may copy.
+        environment["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen([sys.executable, __file__], env=environment, **pipes)
 
