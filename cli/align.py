@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..data import load_data
     from ..modeling_dpt.conversion.folders import complete_folder
+    from ..training.ending import end_training
     from ..training.metric_alignment import align_to_metric, make_metric
     from .models import load_for
 
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             loaded.processor.save_pretrained(folder)
         shutil.rmtree(journal, ignore_errors=True)
         print(_summary(output, found, loaded.model.config))
-    accelerator.end_training()
+    end_training(accelerator)
     return 0
 
 

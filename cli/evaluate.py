@@ -91,6 +91,7 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
 
     from ..evaluation.adapters.loading import load_adapter
     from ..evaluation.evaluator import evaluate
+    from ..training.ending import end_training
     from .models import quiet_libraries, resolve_device
 
     quiet_libraries()
@@ -128,7 +129,7 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
         raise
     if accelerator.is_main_process:
         _report(result, output)
-    accelerator.end_training()
+    end_training(accelerator)
     return 1 if result.counts.get("unreadable") else 0
 
 

@@ -16,6 +16,7 @@ from open_dpt.evaluation.held_out import HeldOutScenes
 from open_dpt.training import RunLog, Settings, fit, images_with_depth, parse_resolution_schedule, run_script, size_at
 from open_dpt.training import arguments as flags
 from open_dpt.training.dry_run import dry_run
+from open_dpt.training.ending import end_training
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
 from open_dpt.training.setting_up import make_accelerator, make_optimizer, name_of_start, plan_run, tracker_names
@@ -105,7 +106,7 @@ def train(args: argparse.Namespace) -> int:
             evaluated_on="held-out procedural scenes",
             output="It answers with disparity up to scale and shift (larger is nearer).",
         )
-    accelerator.end_training()
+    end_training(accelerator)
     return 0
 
 

@@ -22,6 +22,7 @@ from open_dpt.training import RunLog, Settings, fit, images_with_depth, run_scri
 from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
+from open_dpt.training.ending import end_training
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.metric_alignment import align_to_metric, make_metric
 from open_dpt.training.panels import SpreadPanels
@@ -176,7 +177,7 @@ def train(args: argparse.Namespace) -> int:
             evaluated_on=val_name,
             output=f"It answers with {unit}.",
         )
-    accelerator.end_training()
+    end_training(accelerator)
     return 0
 
 

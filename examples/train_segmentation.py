@@ -21,6 +21,7 @@ from open_dpt.training import RunLog, Settings, fit, labelled_pixels, run_script
 from open_dpt.training import arguments as flags
 from open_dpt.training.data_flags import label_names, training_sets, validation_set
 from open_dpt.training.dry_run import dry_run
+from open_dpt.training.ending import end_training
 from open_dpt.training.final import ModelWriter, save_final_model
 from open_dpt.training.panels import SpreadPanels
 from open_dpt.training.recipes import effective_recipe, parse_with_recipe
@@ -139,7 +140,7 @@ def train(args: argparse.Namespace) -> int:
             evaluated_on=val_name,
             output=f"It knows {model.config.num_labels} classes.",
         )
-    accelerator.end_training()
+    end_training(accelerator)
     return 0
 
 
