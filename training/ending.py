@@ -11,7 +11,7 @@ _PAUSE = 0.1
 def end_training(accelerator: Accelerator) -> None:
     """`accelerator.end_training()`, in such a way that the process ends.
 
-    After a collective gloo's thread frees its tensors, for which it needs the interpreter's lock. Whoever holds the lock
+    After a collective gloo's thread frees its tensors and needs the interpreter's lock for it. Whoever holds that lock
     while it destroys the process group, as DistributedDataParallel does when it goes, waits for that thread, and both
     wait for ever (torch 2.13). A moment without the lock lets the thread finish.
     """
