@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "data": str(Path(arguments.data).resolve()),
                 "split": arguments.split,
                 "options": dict(arguments.option),
-                "dtype": arguments.dtype,
+                "dtype": str(loaded.model.dtype).removeprefix("torch."),
             },
             on_sample=lambda index: progress.update(),
             limit=arguments.limit,

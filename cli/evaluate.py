@@ -92,18 +92,19 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
     from ..evaluation.adapters.loading import load_adapter
     from ..evaluation.evaluator import evaluate
     from ..training.ending import end_training
-    from .models import quiet_libraries, resolve_device
+    from .models import quiet_libraries, resolve_device, resolve_dtype
 
     quiet_libraries()
     accelerator = Accelerator(cpu=arguments.device == "cpu")
     shared = accelerator.num_processes > 1 and arguments.device == "auto"
     quantisation = getattr(protocol.quantisation, "scale", None)
+    device = str(accelerator.device) if shared else resolve_device(arguments.device)
     adapter = load_adapter(
         arguments.model,
         protocol.task,
         kind=arguments.kind,
-        device=str(accelerator.device) if shared else resolve_device(arguments.device),
-        dtype=arguments.dtype,
+        device=device,
+        dtype=resolve_dtype(arguments.dtype, device),
         revision=arguments.revision,
         prediction_scale=quantisation if arguments.prediction_scale is None else arguments.prediction_scale,
     )

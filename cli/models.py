@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import typing
 from typing import Any
 
@@ -16,12 +18,13 @@ _TASK_COMMANDS = {"depth": "predict", "segmentation": "segment"}
 
 def load_for(arguments: argparse.Namespace, task: str) -> Loaded:
     """Load the model that the shared options of a command name."""
+    device = resolve_device(arguments.device)
     return load(
         arguments.model,
         task,
         revision=arguments.revision,
-        device=resolve_device(arguments.device),
-        dtype=arguments.dtype,
+        device=device,
+        dtype=resolve_dtype(arguments.dtype, device),
         image_size=arguments.image_size,
     )
 
@@ -57,6 +60,18 @@ def resolve_device(name: str) -> str:
         there = ", ".join(kind for kind, present in has.items() if present)
         raise RequestError(f"--device: {name} is not available to this torch. Available: {there}.")
     return name
+
+
+def resolve_dtype(name: str, device: str) -> str:
+    """Turn "auto" into the name of a dtype, saying which and why; other names stay."""
+    if name != "auto":
+        return name
+    from ..processing.dtypes import choose_dtype
+
+    chosen, reason = choose_dtype(device)
+    if os.environ.get("RANK", "0") == "0":  # the first of several processes
+        print(f"--dtype auto: {chosen}, {reason}", file=sys.stderr)
+    return chosen
 
 
 def quiet_libraries() -> None:

@@ -15,7 +15,10 @@ def add_model_options(
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of weights and arithmetic (default: float32)"
+        "--dtype",
+        choices=("auto", *DTYPES),
+        default="float32",
+        help="of weights and arithmetic (default: float32); auto: fastest that the device multiplies in hardware",
     )
 
 

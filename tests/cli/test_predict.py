@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from open_dpt.cli.main import main
@@ -67,6 +68,24 @@ def test_a_metric_model_names_its_files_depth(predict, photo, tmp_path, tiny_met
     assert predict(photo, "--format", "npz", model=tiny_metric_folder) == 0
     prediction = DepthPrediction.load(tmp_path / "out" / "photo_depth.npz")
     assert (prediction.kind, prediction.unit) == ("depth", "metre")
+
+
+def test_dtype_auto_says_what_it_takes_and_why(predict, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert predict(photo, "--format", "npy", "--dtype", "auto") == 0
+    told = capsys.readouterr().err.splitlines()
+    assert "--dtype auto: bfloat16, multiplied in hardware by this CPU (avx512_bf16)" in told
+    assert predict(photo, "--format", "npy", "--dtype", "bfloat16", output=tmp_path / "named") == 0
+    auto, named = (np.load(tmp_path / folder / "photo_disparity.npy") for folder in ("out", "named"))
+    np.testing.assert_array_equal(auto, named)
+
+
+def test_without_a_word_results_are_those_of_float32(predict, photo, tmp_path, capsys):
+    assert predict(photo, "--format", "npy") == 0
+    assert "dtype" not in capsys.readouterr().err
+    assert predict(photo, "--format", "npy", "--dtype", "float32", output=tmp_path / "named") == 0
+    default, named = (np.load(tmp_path / folder / "photo_disparity.npy") for folder in ("out", "named"))
+    np.testing.assert_array_equal(default, named)
 
 
 def test_an_authors_file_is_a_model(predict, photo, tmp_path, pytestconfig):
