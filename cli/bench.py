@@ -2,6 +2,9 @@
 
 import argparse
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None and arguments.output.is_file():
         raise RequestError(f"{arguments.output}: is a file, --output must be a folder.")
 
-    from ..processing.benchmark.suites import options_for, run_suite
+    from ..processing.benchmark.suites import options_for
 
     given = _given(arguments)
     chosen = [(name, {}) for name in arguments.suites] or STANDARD
@@ -66,28 +69,53 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from ..processing.benchmark.machine import describe_machine
-    from ..processing.benchmark.report import case_table, machine_line, write_report
+    from ..processing.benchmark.report import case_table, duration, machine_line, summary, write_report
     from .models import quiet_libraries, resolve_device
 
     quiet_libraries()
     device = resolve_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False  # else float32 is less than that, in convolutions on CUDA only
     libraries = tuple(name for peer in PEERS.values() for name in peer.distributions)
     machine = describe_machine(device, libraries)
     print(machine_line(machine))
     cases: list[dict[str, Any]] = []
-    for name, options in plan:
-        for case in run_suite(name, **options | {"device": device}):
+    written: list[str] = []
+    begin, status = time.perf_counter(), 0
+    try:
+        for case in _measured(plan, device):
             cases.append(case)
             print("\n" + "\n".join(case_table(case)), flush=True)
             if arguments.output is not None:  # what is done is not lost when the next case is stopped
                 written = write_report(arguments.output, machine, cases)
-    if arguments.output is not None:
+    except KeyboardInterrupt:
+        print("open-dpt bench: interrupted; what was measured before is kept", file=sys.stderr)
+        status = 130
+    print("\n" + "\n".join([*summary(cases), "", f"{len(cases)} cases, {duration(time.perf_counter() - begin)}"]))
+    if written:
         print(f"{arguments.output}: wrote {', '.join(written)}", file=sys.stderr)
         if "bench.png" not in written:
             print("bench.png: not drawn, it needs `pip install 'open-dpt[evaluate]'`.", file=sys.stderr)
-    return 0
+    return status
+
+
+def _measured(plan: list[tuple[str, dict[str, Any]]], device: str) -> Iterator[dict[str, Any]]:
+    """Cases with the seconds they took; tells before each how far it is."""
+    from ..processing.benchmark.report import duration
+    from ..processing.benchmark.suites import count_cases, options_for, run_suite
+
+    counts = [count_cases(name, options_for(name, **options)) for name, options in plan]
+    start, done = time.perf_counter(), 0
+    for (name, options), count in zip(plan, counts, strict=True):
+        with closing(run_suite(name, **options | {"device": device})) as cases:
+            for _ in range(count):
+                begin = time.perf_counter()
+                passed = duration(begin - start)
+                print(f"[{done + 1} of {sum(counts)}, {name}; {passed} so far]", file=sys.stderr, flush=True)
+                case = next(cases)
+                done += 1
+                yield case | {"seconds": time.perf_counter() - begin}
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,15 +8,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...configuration import DPTConfig
 from ...modeling_dpt import DPTForDepthEstimation
-from .measure import OWN, Work
+from ...modeling_dpt.conversion.key_maps import TIMM_HYBRID, TIMM_VIT, original, rename
+from .measure import OWN, Work, count_flop
 
 # What the stock class cannot express; `dpt-tiny` and `debug` differ in it.
 _STOCK_FORM = {"head_activation": "relu", "head_hidden_size": 32, "normalize_taps": None}
@@ -36,7 +39,31 @@ class Setting:
 def write_checkpoint(preset: str, folder: Path) -> None:
     """Write a stock checkpoint of the preset with random weights, in the form that the stock class can express."""
     torch.manual_seed(0)
-    DPTForDepthEstimation(DPTConfig.from_preset(preset, **_STOCK_FORM)).to_transformers(folder)
+    model = DPTForDepthEstimation(DPTConfig.from_preset(preset, **_STOCK_FORM))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            # A random stem of convolutions magnifies rounding, the more the larger its residual branches are.
+            if name.endswith("norm3.weight"):
+                parameter *= 0.2
+    model.to_transformers(folder)
+
+
+@lru_cache
+def needed_flop(preset: str, batch: int, size: tuple[int, int], backward: bool = False) -> int:
+    """What the network asks for, by PyTorch's count of our plain model.
+
+    Counted on shapes alone: what a device, a dtype or `optimize_for_inference` reorders or replaces has no part in it.
+    """
+    with torch.device("meta"):
+        model = DPTForDepthEstimation(DPTConfig.from_preset(preset, **_STOCK_FORM)).train(backward)
+        pixels = torch.empty(batch, 3, *size)
+
+    def run() -> None:
+        prediction = model(pixels).predicted_depth
+        if backward:
+            prediction.sum().backward()
+
+    return count_flop(run)
 
 
 def load_own(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> DPTForDepthEstimation:
@@ -79,7 +106,13 @@ def _loaded(setting: Setting) -> Work:
 
 def _compiled(setting: Setting) -> Work:
     model = load_own(setting.folder, setting.dtype, setting.device).optimize_for_inference()
-    return _module_work(torch.compile(model), setting)
+    return _module_work(_compile(model, setting), setting)
+
+
+def _compile(model: nn.Module, setting: Setting) -> nn.Module:
+    """On graphics cards with CUDA graphs, which spare the launching of one kernel after the other."""
+    on_cuda = torch.device(setting.device).type == "cuda"
+    return torch.compile(model, mode="reduce-overhead" if on_cuda else None)
 
 
 def _transformers(setting: Setting) -> Work:
@@ -88,7 +121,40 @@ def _transformers(setting: Setting) -> Work:
 
 def _transformers_compiled(setting: Setting) -> Work:
     model = load_stock(setting.folder, setting.dtype, setting.device)
-    return _module_work(torch.compile(model), setting)
+    return _module_work(_compile(model, setting), setting)
+
+
+# The authors' names of encoders.
+_AUTHORS_ENCODERS = {"dpt-base": "vitb16_384", "dpt-large": "vitl16_384", "dpt-hybrid": "vitb_rn50_384"}
+
+
+def _authors(setting: Setting) -> Work:
+    from dpt.models import DPTDepthModel
+
+    if setting.preset not in _AUTHORS_ENCODERS:
+        raise ValueError(f"the authors' code has no encoder like that of {setting.preset}")
+    torch.manual_seed(0)
+    model = DPTDepthModel(backbone=_AUTHORS_ENCODERS[setting.preset])
+    weights = load_file(setting.folder / "model.safetensors")
+    model.load_state_dict(in_authors_names(weights, model.state_dict()))
+    model = model.to(device=setting.device, dtype=setting.dtype).eval()
+
+    def run(_: int = 0) -> Tensor:
+        with torch.inference_mode():
+            return model(setting.pixels)
+
+    return Work(run, run)
+
+
+def in_authors_names(weights: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Their state dict with our weights: the table that reads their files, applied backwards.
+
+    What it drops (the classifier) stays theirs.
+    """
+    is_hybrid = any(key.startswith("pretrained.model.patch_embed.backbone.") for key in theirs)
+    table = original(TIMM_HYBRID if is_hybrid else TIMM_VIT)
+    names = {key: list(rename({key: value}, table)[0]) for key, value in theirs.items()}
+    return {key: torch.cat([weights[name] for name in names[key]]) if names[key] else theirs[key] for key in theirs}
 
 
 # timm's names of the encoders that smp's DPT can have in common with ours.
@@ -189,6 +255,7 @@ _BUILDERS: dict[str, Callable[[Setting], Work]] = {
     f"{OWN}, compiled": _compiled,
     "transformers": _transformers,
     "transformers-compiled": _transformers_compiled,
+    "authors": _authors,
     "smp": _smp,
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .candidates import Setting, build, load_own, own_names, write_checkpoint
-from .measure import Reference, compare_and_time, count_flop, reference_for
+from .candidates import Setting, build, load_own, needed_flop, own_names, write_checkpoint
+from .measure import Reference, compare_and_time, reference_for
 from .suites import Options, chosen_peers
 
 
@@ -35,16 +35,24 @@ def _measure(case: dict[str, Any], folder: Path, names: list[str], options: Opti
     exact = torch.randn(case["batch"], 3, case["height"], case["width"], generator=generator).to(options.device)
     setting = Setting(folder, case["preset"], dtype, options.device, exact.to(dtype))
     candidates = {name: partial(build, name, setting) for name in names}
-    reference, flop = _reference(setting)
-    return compare_and_time(candidates, reference, options, dtype=dtype, images=case["batch"], flop=flop)
+    flop = needed_flop(case["preset"], case["batch"], (case["height"], case["width"]))
+    on_cpu = torch.device(options.device).type == "cpu"
+    return compare_and_time(
+        candidates,
+        _reference(setting),
+        options,
+        dtype=dtype,
+        images=case["batch"],
+        flop=flop,
+        warm_up=1 if on_cpu else 5,  # kernels are chosen, graphs recorded, clocks raised
+    )
 
 
 @torch.inference_mode()
-def _reference(setting: Setting) -> tuple[Reference, int]:
-    """Answer and arithmetic of our plain model, given what candidates are given."""
+def _reference(setting: Setting) -> Reference:
+    """Answer of our plain model, given what candidates are given."""
     model = load_own(setting.folder, device=setting.device)
-    flop = count_flop(partial(model, setting.pixels.float()))
     plain = model(setting.pixels.float()).predicted_depth
     if setting.dtype == torch.float32:
-        return reference_for(plain, None), flop
-    return reference_for(plain, model.to(setting.dtype)(setting.pixels).predicted_depth), flop
+        return reference_for(plain, None)
+    return reference_for(plain, model.to(setting.dtype)(setting.pixels).predicted_depth)

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .candidates import write_checkpoint
-from .measure import OWN, reason_of
+from .measure import OWN, add_figures, reason_of
 from .suites import Options, chosen_peers
 from .timing import FEWEST_ROUNDS, Times
 
@@ -45,6 +45,7 @@ def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
             case = {"suite": suite, "preset": preset, "dtype": "float32", "height": None, "width": None, "batch": None}
             yield case | {
                 "gflop": None,
+                "ceiling": None,
                 "ceiling_tflops": None,
                 "ceiling_tflops_cpu": None,
                 "rows": _measure(Path(folder), names, options),
@@ -73,10 +74,8 @@ def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str,
         for name, taken in turns.items():
             taken.append(_load(name, folder))
     times = {name: Times(*zip(*((t["load"], t["cpu"]) for t in taken), strict=True)) for name, taken in turns.items()}
+    add_figures(rows, times)
     for name, taken in turns.items():
-        rows[name] |= times[name].summary()
-        if "transformers" in times:
-            rows[name] |= {**times[name].compared_with(times["transformers"]), "as": "transformers"}
         middle = sorted(taken, key=lambda one: one["import"])[len(taken) // 2]
         rows[name] |= {
             "import_ms": 1e3 * middle["import"],

@@ -65,26 +65,41 @@ def git_revision() -> str | None:
         return None
 
 
-def matrix_product(dtype: torch.dtype, device: str) -> tuple[Callable[[int], Any], float]:
-    """A product of two square matrices, large enough that nothing else counts, and its arithmetic in FLOP.
+def ceilings(dtype: torch.dtype, device: str) -> dict[str, tuple[Callable[[int], Any], float]]:
+    """Operations that reach the most a machine can do, and their arithmetic in FLOP.
 
-    Its speed, measured in turns with models, is the ceiling that they can be compared with.
+    The speed of the fastest, measured in turns with models, is the ceiling that they can be compared with. Which one
+    that is hangs on the libraries behind torch: on AMD processors convolutions outrun products by a quarter.
     """
+    return {"square product": _square_product(dtype, device), "3x3 convolution": _convolution(dtype, device)}
+
+
+def _square_product(dtype: torch.dtype, device: str) -> tuple[Callable[[int], Any], float]:
+    """Large enough that nothing else counts."""
     size = 512
     while True:
-        left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        torch.mm(left, right)
+        multiply = partial(_multiply, *(torch.randn(size, size, device=device).to(dtype) for _ in range(2)))
+        multiply()
         await_device(device)
         start = time.perf_counter()
-        torch.mm(left, right)
+        multiply()
         await_device(device)
         if time.perf_counter() - start > 0.02 or size >= 8192:
-            return partial(_multiply, left, right), 2.0 * size**3
+            return multiply, 2.0 * size**3
         size *= 2
 
 
-def _multiply(left: torch.Tensor, right: torch.Tensor, _: int) -> torch.Tensor:
+def _multiply(left: torch.Tensor, right: torch.Tensor, _: int = 0) -> torch.Tensor:
     return torch.mm(left, right)
+
+
+def _convolution(dtype: torch.dtype, device: str, channels: int = 256, side: int = 96) -> tuple[Callable, float]:
+    """As DPT has most of them, channels-last."""
+    shapes = (1, channels, side, side), (channels, channels, 3, 3)
+    maps, weight = (
+        torch.randn(shape, device=device).to(dtype).to(memory_format=torch.channels_last) for shape in shapes
+    )
+    return lambda _: torch.conv2d(maps, weight, padding=1), 2.0 * 9 * channels**2 * side**2
 
 
 def _git(root: Path, *words: str) -> str:

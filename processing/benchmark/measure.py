@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from .machine import matrix_product
+from .machine import ceilings
 from .suites import PEERS, Options
 from .timing import Times, extra_memory, take_turns
 
@@ -22,7 +22,6 @@ FLOAT32_TOLERANCE = 1e-5
 PLAIN_TOLERANCE = 2.0
 
 OWN = "open_dpt"
-CEILING = "product of matrices"
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,14 @@ class Work:
         run: Called with the number of the round.
         output: Its answer, to compare with the reference; None: there is nothing to compare.
         frees_memory: Gives back after a call what it took for it, so that its need can be seen.
+        judged: Is not timed where its answer is too far off; else the difference is only told, for arithmetic of
+            another kind, such as int8.
     """
 
     run: Callable[[int], Any]
     output: Callable[[], Tensor] | None
     frees_memory: bool = True
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def compare_and_time(
     dtype: torch.dtype,
     images: int,
     flop: int | None = None,
-    warm_up: int = 2,
+    warm_up: int = 1,
 ) -> dict[str, Any]:
     """Build candidates, compare their outputs, and time those that agree.
 
@@ -87,30 +89,48 @@ def compare_and_time(
         candidates: By name; a peer's name is one of `PEERS`. The first that is timed and not ours is what speeds are
             given in multiples of.
         reference: None: outputs are not compared.
-        dtype: Of the product of matrices that stands for the machine's ceiling.
+        dtype: Of the operations that stand for the machine's ceiling.
         images: Done in one round.
         flop: What the network asks for in one round. The same for all: one that gets along with less is just faster.
+        warm_up: Rounds before those that count; comparing has run each once already.
 
     Returns:
-        `gflop`, `ceiling_tflops` by the clock, `ceiling_tflops_cpu` by processor time, and `rows` (see
-        `suites.run_suite`) in the order of `candidates`.
+        `gflop`, `ceiling` (the operation that was fastest), `ceiling_tflops` by the clock, `ceiling_tflops_cpu` by
+        processor time, and `rows` (see `suites.run_suite`) in the order of `candidates`.
     """
     rows = {name: {"candidate": name} for name in candidates}
     works = {name: work for name in candidates if (work := _admitted(candidates[name], rows[name], reference))}
-    product, product_flop = matrix_product(dtype, options.device)
+    products = ceilings(dtype, options.device)
+    runs = {**{name: run for name, (run, _) in products.items()}, **{name: work.run for name, work in works.items()}}
     limits = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": warm_up, "device": options.device}
-    times = take_turns({CEILING: product, **{name: work.run for name, work in works.items()}}, **limits)
-    ceiling = _flops(product_flop, times[CEILING].summary())
-    baseline = next((name for name in works if name in PEERS), None)
+    times = take_turns(runs, **limits)
+    rates = {name: _tflops(flop_of_it, times[name].summary()) for name, (_, flop_of_it) in products.items()}
+    ceiling = max(rates, key=rates.get)
+    add_figures(rows, {name: times[name] for name in works})
     for name, work in works.items():
-        rows[name] |= _figures(times[name], images, times.get(baseline), baseline)
+        rows[name]["images_per_second"] = 1e3 * images / rows[name]["median_ms"]
         if flop:
-            reached = _flops(flop, rows[name])
-            rows[name] |= {"part_of_ceiling": reached[0] / ceiling[0], "part_of_ceiling_cpu": reached[1] / ceiling[1]}
+            part = times[name].compared_with(times[ceiling])
+            share = flop / products[ceiling][1]
+            rows[name]["part_of_ceiling"] = share * part["times_as_fast"]
+            rows[name]["part_of_ceiling_cpu"] = share * part["times_as_fast_cpu"]
         peak = extra_memory(partial(work.run, 0), options.device) if work.frees_memory else None
         rows[name]["extra_memory_mb"] = None if peak is None else peak / 2**20
-    summed = {"gflop": flop and flop / 1e9, "ceiling_tflops": ceiling[0], "ceiling_tflops_cpu": ceiling[1]}
-    return summed | {"rows": list(rows.values())}
+    return {"gflop": flop and flop / 1e9, "ceiling": ceiling, "rows": list(rows.values())} | {
+        "ceiling_tflops": rates[ceiling][0],
+        "ceiling_tflops_cpu": rates[ceiling][1],
+    }
+
+
+def add_figures(rows: dict[str, dict[str, Any]], times: dict[str, Times]) -> None:
+    """Write times into rows, and how many times as fast each is as the first peer, each of ours as every peer."""
+    peers = [name for name in times if name in PEERS]
+    for name, taken in times.items():
+        rows[name] |= taken.summary()
+        if peers:
+            rows[name] |= {**taken.compared_with(times[peers[0]]), "as": peers[0]}
+        if name not in PEERS:
+            rows[name]["against"] = {peer: taken.compared_with(times[peer]) for peer in peers}
 
 
 def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Reference | None) -> Work | None:
@@ -130,7 +150,7 @@ def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Referen
         return None
     difference = reference.difference(output)
     row |= {"difference": difference, "tolerance": reference.tolerance}
-    if difference <= reference.tolerance:
+    if difference <= reference.tolerance or (difference < float("inf") and not work.judged):
         row["status"] = "timed"
         return work
     found, wanted = tuple(output.shape), tuple(reference.values.shape)
@@ -149,17 +169,9 @@ def reason_of(error: Exception) -> str:
     return said[-1][:200] if said else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _flops(flop: float, summary: dict[str, Any]) -> tuple[float, float]:
-    """TFLOP in a second by the clock and in a second of processor time."""
+def _tflops(flop: float, summary: dict[str, Any]) -> tuple[float, float]:
+    """In a second by the clock and in a second of processor time."""
     return flop / summary["median_ms"] / 1e9, flop / summary["cpu_ms"] / 1e9
-
-
-def _figures(times: Times, images: int, baseline: Times | None, baseline_name: str | None) -> dict[str, Any]:
-    summary = times.summary()
-    figures = {**summary, "images_per_second": 1e3 * images / summary["median_ms"]}
-    if baseline is not None:
-        figures |= {**times.compared_with(baseline), "as": baseline_name}
-    return figures
 
 
 def count_flop(run: Callable[[], Any]) -> int:

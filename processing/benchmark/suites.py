@@ -19,7 +19,7 @@ _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 WAYS = {
     "optimized": "after optimize_for_inference()",
     "loaded": "as from_pretrained gives it",
-    "compiled": "optimized, then torch.compile",
+    "compiled": "optimized, then torch.compile, on CUDA with its graphs",
 }
 
 
@@ -45,8 +45,15 @@ class Peer:
 
     def missing(self) -> str | None:
         """Why it cannot run here, in one line; None where it can."""
-        absent = [name for name in self.modules if find_spec(name) is None]
+        absent = [name for name in self.modules if not _is_there(name)]
         return f"{', '.join(absent)} not installed: {self.remedy}" if absent else None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False
 
 
 _FORWARD = ("latency", "throughput", "size")
@@ -57,6 +64,13 @@ PEERS = {
     "transformers-compiled": Peer("its DPT class, torch.compile", ("transformers",), "", _FORWARD, by_default=False),
     "pipeline": Peer("transformers.pipeline", ("transformers",), "", ("folder",)),
     "loop": Peer("a loop of its processor and model, written by hand", ("transformers",), "", ("folder",)),
+    "authors": Peer(
+        "the authors' archived code",
+        ("dpt.models", "timm"),
+        "git clone https://github.com/isl-org/DPT, add the folder to PYTHONPATH, pip install timm",
+        _FORWARD,
+        ("timm",),
+    ),
     "smp": Peer(
         "segmentation_models_pytorch's DPT of the same encoder; own weights, so outputs are not compared",
         ("segmentation_models_pytorch", "timm"),
@@ -106,11 +120,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Suite:
-    """A summary, the module here whose `cases(suite, options)` measures, and defaults of its own."""
+    """A summary, the module here whose `cases(suite, options)` measures, and defaults of its own.
+
+    It has a case for each combination of the options in `axes`.
+    """
 
     summary: str
     module: str
     defaults: dict[str, Any]
+    axes: tuple[str, ...] = ("presets", "sizes", "batch_sizes", "dtypes")
 
 
 SUITES = {
@@ -126,8 +144,15 @@ SUITES = {
     "size": Suite(
         "cost against image size", "forward", {"sizes": tuple((side, side) for side in (256, 384, 512, 768, 1024))}
     ),
-    "folder": Suite("photos of mixed sizes to files, from decoding to writing", "folder", {"batch_sizes": (4,)}),
-    "loading": Suite("from_pretrained and import: seconds and memory", "loading", {"dtypes": ("float32",)}),
+    "folder": Suite(
+        "photos of mixed sizes to files, from decoding to writing",
+        "folder",
+        {"batch_sizes": (4,)},
+        ("presets", "sizes", "dtypes"),
+    ),
+    "loading": Suite(
+        "from_pretrained and import: seconds and memory", "loading", {"dtypes": ("float32",)}, ("presets",)
+    ),
     "training": Suite("a training step: images a second and memory", "training", {"batch_sizes": (4,)}),
 }
 
@@ -186,15 +211,20 @@ def run_suite(suite: str, **given: Any) -> Iterator[dict[str, Any]]:
         given: Fields of `Options`, instead of the suite's defaults.
 
     Yields:
-        JSON data: `suite`, `preset`, `dtype`, `height`, `width`, `batch`, `gflop`, `ceiling_tflops`,
+        JSON data: `suite`, `preset`, `dtype`, `height`, `width`, `batch`, `gflop`, `ceiling`, `ceiling_tflops`,
         `ceiling_tflops_cpu` and `rows`. A row is a candidate: `candidate`, `status` ("timed", "missing", "failed",
-        "differs"), `reason`, figures where timed.
+        "differs"), `reason`, figures where timed; one of ours has ratios to every peer in `against`.
 
     Raises:
         ValueError: as `options_for`.
     """
     options = options_for(suite, **given)
     return importlib.import_module(f".{SUITES[suite].module}", __package__).cases(suite, options)
+
+
+def count_cases(suite: str, options: Options) -> int:
+    """How many cases `run_suite` yields."""
+    return math.prod(len(getattr(options, axis)) for axis in SUITES[suite].axes)
 
 
 def chosen_peers(suite: str, options: Options) -> list[str]:

@@ -76,7 +76,9 @@ def take_turns(
 def await_device(device: str) -> None:
     """Wait for what was sent to an accelerator; calls return before it is done."""
     kind = torch.device(device).type
-    if kind != "cpu":
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind != "cpu":
         getattr(torch, kind).synchronize()
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ...modeling_dpt.losses import ScaleShiftInvariantLoss
-from .candidates import load_own, load_stock, write_checkpoint
-from .measure import OWN, Work, compare_and_time, count_flop, reference_for
+from .candidates import load_own, load_stock, needed_flop, write_checkpoint
+from .measure import OWN, Work, compare_and_time, reference_for
 from .suites import Options, chosen_peers
 
 _LOADERS = {"transformers": load_stock, OWN: load_own}
@@ -31,11 +31,12 @@ def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
                         case = {"suite": suite, "preset": preset, "dtype": dtype}
                         case |= {"height": height, "width": width, "batch": batch}
                         shape = (batch, height, width)
-                        yield case | _measure(Path(folder), names, shape, getattr(torch, dtype), options)
+                        flop = needed_flop(preset, batch, (height, width), backward=True)
+                        yield case | _measure(Path(folder), names, shape, getattr(torch, dtype), flop, options)
 
 
 def _measure(
-    folder: Path, names: list[str], shape: tuple[int, int, int], dtype: torch.dtype, options: Options
+    folder: Path, names: list[str], shape: tuple[int, int, int], dtype: torch.dtype, flop: int, options: Options
 ) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     batch, height, width = shape
@@ -51,7 +52,6 @@ def _measure(
 
     reference = reference_for(plain(torch.float32), None if dtype == torch.float32 else plain(dtype))
     candidates = {name: partial(candidate, name) for name in names}
-    flop = count_flop(partial(candidate(OWN).run, 0))
     return compare_and_time(candidates, reference, options, dtype=dtype, images=batch, flop=flop, warm_up=1)
 
 

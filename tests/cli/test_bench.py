@@ -6,6 +6,13 @@ import pytest
 from open_dpt.cli.main import main
 from open_dpt.processing.benchmark import suites
 
+
+def _case(name):
+    row = {"candidate": "open_dpt", "status": "failed", "reason": "for a test"}
+    shape = {"preset": "debug", "dtype": "float32", "height": None, "width": None, "batch": None}
+    return {"suite": name, **shape, "gflop": None, "ceiling": None, "ceiling_tflops": None, "rows": [row]}
+
+
 TINY = ["--preset", "debug", "--size", "64x64", "--rounds", "1", "--seconds", "0"]
 
 
@@ -14,14 +21,29 @@ def test_a_run_prints_tables_and_writes_three_files(tmp_path, capsys):
     words = ["latency", "size", *TINY, "--dtype", "fp32", "--peers", "transformers", "--output", str(tmp_path / "out")]
     assert main(["bench", *words]) == 0
     out = capsys.readouterr().out
-    assert "latency: debug, float32, 64x64, batch 1; products of matrices: " in out
+    assert "### latency: debug, float32, 64x64, batch 1\n\nneeded: 0." in out and "GFLOP; ceiling: " in out
     assert "| transformers | " in out and "| open_dpt " in out
+    *_, title, _, head, _, ratios, _, total = out.strip().splitlines()
+    assert title == "## open_dpt is so many times as fast, by the clock (by CPU)" or "| size" in head
+    assert "| transformers" in head and ratios.startswith("| debug, float32, 64x64, batch 1 | ")
+    assert total.startswith("2 cases, ") and total.endswith(" s")
     data = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert data["format"] == 1 and set(data) == {"format", "machine", "cases"}
     assert {"cpu", "cores", "threads", "isa", "torch", "transformers", "date", "git"} <= set(data["machine"])
     assert [case["suite"] for case in data["cases"]] == ["latency", "size"]
     for case in data["cases"]:
-        assert {"preset", "dtype", "height", "width", "batch", "gflop", "ceiling_tflops", "rows"} <= set(case)
+        assert {
+            "preset",
+            "dtype",
+            "height",
+            "width",
+            "batch",
+            "gflop",
+            "ceiling",
+            "ceiling_tflops",
+            "seconds",
+            "rows",
+        } <= set(case)
         for row in case["rows"]:
             assert row["status"] == "timed"
             assert {"candidate", "rounds", "median_ms", "low_ms", "high_ms", "fastest_ms", "cpu_ms"} <= set(row)
@@ -55,10 +77,14 @@ def test_without_a_suite_the_standard_selection_runs(monkeypatch, capsys):
 
     def record(name, **options):
         plan.append((name, options["rounds"], options["device"]))
-        return iter(())
+        count = suites.count_cases(name, suites.options_for(name, **options))
+        yield from [_case(name) for _ in range(count)]
 
     monkeypatch.setattr(suites, "run_suite", record)
     assert main(["bench", "--rounds", "2"]) == 0
+    out, err = capsys.readouterr()
+    total = out.count("### ")
+    assert f"[1 of {total}, latency; 0 s so far]" in err and f"[{total} of {total}, " in err
     assert plan == [(name, 2, "cpu") for name, _ in suites.STANDARD]
 
 
@@ -98,9 +124,27 @@ def test_threads_are_set(monkeypatch, capsys):
     import torch
 
     before = torch.get_num_threads()
-    monkeypatch.setattr(suites, "run_suite", lambda *args, **options: iter(()))
+    monkeypatch.setattr(suites, "run_suite", lambda name, **options: (_case(name) for _ in range(99)))
     try:
-        assert main(["bench", "latency", "--threads", "3"]) == 0
+        assert main(["bench", "loading", "--threads", "3"]) == 0
         assert torch.get_num_threads() == 3 and "threads 3" in capsys.readouterr().out
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_was_measured_before_an_interruption_is_kept(tmp_path, monkeypatch, capsys):
+    closed = []
+
+    def interrupted(name, **options):
+        try:
+            yield _case(name)
+            raise KeyboardInterrupt
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(suites, "run_suite", interrupted)
+    assert main(["bench", "latency", "--output", str(tmp_path)]) == 130
+    out, err = capsys.readouterr()
+    assert "interrupted; what was measured before is kept" in err and "bench.json" in err and closed
+    assert out.strip().splitlines()[-1].startswith("1 cases, ")
+    assert len(json.loads((tmp_path / "bench.json").read_text())["cases"]) == 1

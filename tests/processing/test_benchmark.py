@@ -1,12 +1,16 @@
 """How candidates are compared and timed; no test here depends on how fast anything is."""
 
+import json
+import sys
 import time
+import types
+from pathlib import Path
 
 import pytest
 import torch
 
 from open_dpt.processing.benchmark import candidates, measure, suites, timing
-from open_dpt.processing.benchmark.machine import describe_machine, matrix_product
+from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
 from open_dpt.processing.benchmark.suites import Options, Peer, options_for, run_suite
 from open_dpt.processing.benchmark.timing import Times, extra_memory, take_turns
@@ -80,6 +84,15 @@ def test_a_candidate_that_answers_something_else_is_reported_and_never_timed():
     assert rows["nan"]["status"] == "differs" and rows["nan"]["difference"] is None
 
 
+def test_the_difference_of_another_kind_of_arithmetic_is_told_but_not_judged():
+    work = _work(3.1)
+    rows = _compare({"open_dpt, coarse": Work(work.run, work.output, judged=False)})
+    row = rows["open_dpt, coarse"]
+    assert row["status"] == "timed" and row["difference"] == pytest.approx(0.1 / 3, rel=1e-3)
+    nothing = Work(lambda _: None, lambda: torch.full((3,), float("nan")), judged=False)
+    assert _compare({"open_dpt": nothing})["open_dpt"]["status"] == "differs"
+
+
 def test_another_shape_is_named():
     row = _compare({"flat": Work(lambda _: None, lambda: torch.zeros(2))})["flat"]
     assert row["status"] == "differs" and row["reason"].startswith("answers (2,), not (3,)")
@@ -126,9 +139,37 @@ def test_flop_are_counted_with_attention():
     assert counted == attention + 2 * 2 * 10 * 8 * 8
 
 
-def test_the_product_of_matrices_does_what_it_is_said_to_cost():
-    product, flop = matrix_product(torch.float32, "cpu")
-    assert count_flop(lambda: product(0)) == flop
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_operations_that_stand_for_the_machine_do_what_they_are_said_to_cost(dtype):
+    found = ceilings(dtype, "cpu")
+    assert set(found) == {"square product", "3x3 convolution"}
+    for run, flop in found.values():
+        assert count_flop(lambda run=run: run(0)) == flop and run(0).dtype == dtype
+
+
+def test_the_ceiling_is_the_fastest_of_them(monkeypatch):
+    products = {"slow": (lambda _: time.sleep(0.02), 1e9), "fast": (lambda _: time.sleep(0.01), 1e9)}
+    monkeypatch.setattr(measure, "ceilings", lambda dtype, device: products)
+    given = {"open_dpt": lambda: Work(lambda _: time.sleep(0.02), None)}
+    case = compare_and_time(given, None, Options(rounds=3), dtype=torch.float32, images=1, flop=10**9)
+    assert case["ceiling"] == "fast" and 0.03 < case["ceiling_tflops"] <= 0.1
+    assert 0.3 < case["rows"][0]["part_of_ceiling"] < 0.7
+
+
+def test_needed_arithmetic_is_that_of_the_plain_network_whatever_a_machine_makes_of_it():
+    from transformers import DPTConfig as StockConfig
+    from transformers import DPTForDepthEstimation as StockModel
+
+    with torch.device("meta"):
+        stock, pixels = StockModel(StockConfig()).eval(), torch.empty(1, 3, 384, 384)  # its defaults are DPT-Base
+    theirs = count_flop(lambda: stock(pixels))
+    # The stock class projects after upsampling, on four times as many pixels, and the readout of every token.
+    saved = sum(2 * 256 * 256 * (4 - 1) * side**2 for side in (12, 24, 48, 96)) + 4 * 2 * 24**2 * 768 * 768
+    ours = candidates.needed_flop("dpt-base", 1, (384, 384))
+    assert ours == pytest.approx(theirs - saved, rel=0.002)
+    assert candidates.needed_flop("debug", 2, (64, 96)) == pytest.approx(
+        3 * candidates.needed_flop("debug", 1, (64, 64)), rel=0.02
+    )
 
 
 def test_the_machine_is_described_as_json_data():
@@ -157,6 +198,12 @@ def test_what_is_unknown_is_told_with_the_nearest(suite, given, told):
     assert told in str(error.value)
 
 
+def test_cases_are_counted_before_they_are_measured():
+    given = {"presets": ("debug", "dpt-base"), "sizes": ((64, 64),), "batch_sizes": (1, 2), "dtypes": ("float32",)}
+    counts = {suite: suites.count_cases(suite, options_for(suite, **given)) for suite in suites.SUITES}
+    assert counts == {"latency": 4, "throughput": 4, "size": 4, "folder": 2, "loading": 2, "training": 4}
+
+
 def test_short_names_of_dtypes():
     assert options_for("latency", dtypes=("bf16", "float32")).dtypes == ("bfloat16", "float32")
 
@@ -183,10 +230,9 @@ def test_latency_with_the_stock_class_and_without_it_where_it_cannot():
     ]
     for row in square["rows"]:
         assert row["difference"] < 1e-5 and row["rounds"] == 3
-        part = square["gflop"] / row["median_ms"] / square["ceiling_tflops"]
-        assert row["part_of_ceiling"] == pytest.approx(part) and square["gflop"] > 0.05
-        part = square["gflop"] / row["cpu_ms"] / square["ceiling_tflops_cpu"]
-        assert row["part_of_ceiling_cpu"] == pytest.approx(part)
+        assert 0 < row["part_of_ceiling"] < 1.5 and row["part_of_ceiling_cpu"] > 0 and square["gflop"] > 0.05
+    stock, own, loaded = square["rows"]
+    assert own["against"]["transformers"]["times_as_fast"] == own["times_as_fast"] and "against" not in stock
     stock, own, loaded = wide["rows"]
     assert stock["status"] in ("failed", "differs") and stock["reason"]
     assert own["status"] == loaded["status"] == "timed" and "times_as_fast" not in own
@@ -211,11 +257,17 @@ def test_exported_graphs_answer_the_same(monkeypatch):
 
 def test_compiled_models_are_candidates_like_others(monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    monkeypatch.setattr(torch, "compile", lambda model, mode: compiled.append(mode) or model)
     given = {**TINY, "dtypes": ("float32",), "peers": ("transformers-compiled",), "ways": ("compiled",)}
     (case,) = run_suite("latency", **given)
     assert [row["candidate"] for row in case["rows"]] == ["transformers-compiled", "open_dpt, compiled"]
-    assert all(row["status"] == "timed" for row in case["rows"]) and len(compiled) == 2
+    assert all(row["status"] == "timed" for row in case["rows"]) and compiled == [None, None]
+
+
+def test_on_cuda_models_are_compiled_with_its_graphs(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, mode: mode)
+    setting = candidates.Setting(Path(), "debug", torch.float32, "cuda:0", torch.zeros(1))
+    assert candidates._compile(None, setting) == "reduce-overhead"
 
 
 def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails():
@@ -240,6 +292,26 @@ def test_photos_of_the_folder_have_mixed_sizes(tmp_path):
     sizes = [Image.open(path).size[::-1] for path in paths]
     assert sizes == [*PHOTO_SIZES, PHOTO_SIZES[0]]
     assert len({path.read_bytes() for path in paths}) == 6
+
+
+def test_the_picture_has_a_panel_a_case_and_one_for_all_sizes():
+    from open_dpt.processing.benchmark.picture import _panels
+
+    cases = [{"suite": suite, "number": number} for number, suite in enumerate(["latency", "size", "size", "loading"])]
+    assert [[case["number"] for case in panel] for panel in _panels(cases)] == [[0], [1, 2], [3]]
+    assert [len(panel) for panel in _panels(cases[:2])] == [1, 1]
+
+
+def test_bars_lines_and_cases_without_any_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    from open_dpt.processing.benchmark.picture import draw
+
+    row = {"candidate": "open_dpt", "status": "timed", "median_ms": 2.0, "low_ms": 1.0, "high_ms": 3.0}
+    shape = {"preset": "debug", "dtype": "float32", "width": 64, "batch": 1}
+    cases = [{"suite": "size", "height": height, **shape, "rows": [row]} for height in (32, 64, 96)]
+    cases += [{"suite": "latency", "height": 64, **shape, "rows": [row | {"status": "failed"}]}]
+    draw(cases, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").stat().st_size > 5000
 
 
 def test_loading_is_timed_in_processes_of_its_own():
@@ -271,10 +343,10 @@ def test_a_training_step_changes_the_weights():
 
 def test_accelerators_are_waited_for(monkeypatch):
     waited = []
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
-    timing.await_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    timing.await_device("cuda:1")
     timing.await_device("cpu")
-    assert waited == [True]
+    assert waited == ["cuda:1"]
 
 
 def test_smp_is_refused_where_it_has_no_such_encoder(tmp_path):
@@ -282,3 +354,66 @@ def test_smp_is_refused_where_it_has_no_such_encoder(tmp_path):
     setting = candidates.Setting(tmp_path, "debug", torch.float32, "cpu", torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match="no encoder like that of debug"):
         candidates.build("smp", setting)
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "vit_project_depth"
+
+
+class AuthorsModel(torch.nn.Module):
+    """Stands for `dpt.models.DPTDepthModel`: parameters by its names, computed by us from a file of its layout."""
+
+    def __init__(self, backbone: str):
+        super().__init__()
+        assert backbone == "vitb16_384"
+        self.weights = torch.load(GOLDEN.with_suffix(".pt"))
+
+    def state_dict(self):
+        return self.weights
+
+    def load_state_dict(self, weights):
+        from open_dpt import DPTForDepthEstimation
+
+        assert list(weights) == list(self.weights)
+        file = Path(self.folder) / "authors.pt"
+        torch.save(weights, file)
+        self.network = DPTForDepthEstimation.from_original(file, num_attention_heads=2)
+
+    def forward(self, pixels):
+        return self.network(pixels).predicted_depth
+
+
+@pytest.fixture
+def authors(tmp_path, monkeypatch):
+    """An installed checkout of the authors' code, and a preset of the network that it has here."""
+    values = json.loads(GOLDEN.with_suffix(".json").read_text())
+    values.pop("task")
+    shape = {**candidates.DPTConfig.from_preset("debug").to_diff_dict(), **values}
+    AuthorsModel.folder = tmp_path
+    models = types.ModuleType("dpt.models")
+    models.DPTDepthModel = AuthorsModel
+    monkeypatch.setitem(sys.modules, "dpt", types.ModuleType("dpt"))
+    monkeypatch.setitem(sys.modules, "dpt.models", models)
+    monkeypatch.setitem(candidates._AUTHORS_ENCODERS, "debug", "vitb16_384")
+    return shape
+
+
+def test_the_authors_code_runs_our_weights(authors, tmp_path):
+    from open_dpt import DPTForDepthEstimation
+
+    torch.manual_seed(3)
+    config = candidates.DPTConfig(**{key: value for key, value in authors.items() if key != "model_type"})
+    for key, value in candidates._STOCK_FORM.items():
+        setattr(config, key, value)
+    model = DPTForDepthEstimation(config).eval()
+    model.to_transformers(tmp_path)
+    pixels = torch.randn(1, 3, 64, 96)
+    work = candidates.build("authors", candidates.Setting(tmp_path, "debug", torch.float32, "cpu", pixels))
+    expected = model(pixels).predicted_depth
+    assert Reference(expected.detach(), 1e-5).difference(work.output()) < 1e-5
+    with pytest.raises(ValueError, match="no encoder like that of dpt-tiny"):
+        candidates.build("authors", candidates.Setting(tmp_path, "dpt-tiny", torch.float32, "cpu", pixels))
+
+
+def test_a_module_of_a_package_that_is_not_there_is_missing():
+    peer = Peer("", ("no_such_package_here.models", "torch"), "get it", ())
+    assert peer.missing() == "no_such_package_here.models not installed: get it"
