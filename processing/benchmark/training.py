@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +44,9 @@ def _measure(
     labels = torch.rand(batch, height, width, generator=generator).to(options.device) + 0.1
 
     def candidate(name: str) -> Work:
-        return _step(_LOADERS[name](folder, device=options.device), pixels, labels, dtype)
+        # Peers in a loop as one writes it; ours with what `training.optimizers` takes.
+        optimizer = partial(torch.optim.AdamW, lr=1e-6, fused=True if name == OWN else None)
+        return _step(_LOADERS[name](folder, device=options.device), optimizer, pixels, labels, dtype)
 
     def plain(dtype: torch.dtype) -> Tensor:
         with torch.no_grad(), torch.autocast(pixels.device.type, dtype, enabled=dtype != torch.float32):
@@ -55,10 +57,16 @@ def _measure(
     return compare_and_time(candidates, reference, options, dtype=dtype, images=batch, flop=flop, warm_up=1)
 
 
-def _step(model: nn.Module, pixels: Tensor, labels: Tensor, dtype: torch.dtype) -> Work:
+def _step(
+    model: nn.Module,
+    make_optimizer: Callable[..., torch.optim.Optimizer],
+    pixels: Tensor,
+    labels: Tensor,
+    dtype: torch.dtype,
+) -> Work:
     """The loss is computed outside of both models: the stock class has none."""
     criterion = ScaleShiftInvariantLoss()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+    optimizer = make_optimizer(model.parameters())
     valid = torch.ones_like(labels, dtype=torch.bool)
     model.train()
 

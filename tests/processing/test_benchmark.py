@@ -337,7 +337,7 @@ def test_a_training_step_changes_the_weights():
 
     model = DPTForDepthEstimation(DPTConfig.from_preset("debug"))
     before = model.head.head[0].weight.clone()
-    _step(model, torch.rand(1, 3, 64, 64), torch.rand(1, 64, 64), torch.float32).run(0)
+    _step(model, torch.optim.AdamW, torch.rand(1, 3, 64, 64), torch.rand(1, 64, 64), torch.float32).run(0)
     assert (model.head.head[0].weight != before).any() and model.head.head[0].weight.grad is None
 
 
