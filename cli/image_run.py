@@ -1,7 +1,6 @@
 """The run over many images that `predict` and `segment` share: bounded memory, failures named, resumable."""
 
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,46 +32,40 @@ class ImageRun:
     settings: dict
     overwrite: bool
 
-    def run(self, predict: Callable[[Iterable], Iterator]) -> int:
+    def run(self, predict: Callable[[Iterable], Iterator], *, device: Any, batch_size: int = 1) -> int:
         """Do what is left to do and return the exit status: 1 if any image failed.
 
         Args:
             predict: from a stream of PIL images to one prediction or `FailedImage` each, in order.
+            device: of the model.
+            batch_size: images that `predict` puts together.
         """
         from tqdm import tqdm
 
         from ..processing.image_io import load_image
-        from ..processing.predictor import FailedImage
+        from ..processing.overlap import predict_files
 
         journal = Journal(self.output, self.command, self.settings, overwrite=self.overwrite)
         left = journal.remaining({source: self._files(source) for source in self.sources})
         self._sweep(left)
-        read_ahead: deque[tuple[Source, Any]] = deque()
         failures: list[str] = []
 
-        def fail(source: Source, error: Exception) -> None:
-            message = one_line(error)
-            failures.append(message if source.location in message else f"{source.location}: {message}")
-            progress.update()
-
-        def images() -> Iterator:
-            for source in left:
-                try:
-                    image = load_image(source.location)
-                except (OSError, ValueError) as error:
-                    fail(source, error)
-                else:
-                    read_ahead.append((source, image))
-                    yield image
+        def write(source: Source, image: Any, prediction: Any) -> None:
+            self._write(source, image, prediction)
+            journal.add(source, self._files(source))
 
         with tqdm(total=len(left), unit="image", disable=None) as progress:
-            for prediction in predict(images()):
-                source, image = read_ahead.popleft()
-                if isinstance(prediction, FailedImage):
-                    fail(source, prediction.error)
-                    continue
-                self._write(source, image, prediction)
-                journal.add(source, self._files(source))
+            for source, error in predict_files(
+                left,
+                read=lambda source: load_image(source.location),
+                predict=predict,
+                write=write,
+                device=device,
+                batch_size=batch_size,
+            ):
+                if error is not None:
+                    message = one_line(error)
+                    failures.append(message if source.location in message else f"{source.location}: {message}")
                 progress.update()
         self._report(len(left) - len(failures), failures)
         return 1 if failures else 0

@@ -6,6 +6,7 @@ after a crash at most the last one is torn, and that image is done again.
 
 import json
 from pathlib import Path
+from threading import Lock
 
 from .messages import RequestError
 from .sources import Source
@@ -28,6 +29,7 @@ class Journal:
         self._folder = folder
         self._path = folder / f".open-dpt-{command}.jsonl"
         self._settings = settings
+        self._appending = Lock()
         folder.mkdir(parents=True, exist_ok=True)
         head, *entries = [None] if overwrite else self._read()
         if head and head["settings"] != settings:
@@ -56,14 +58,14 @@ class Journal:
         return left
 
     def add(self, source: Source, files: list[Path]) -> None:
-        """Note that `files` are complete."""
+        """Note that `files` are complete. May be called from several threads."""
         entry = {
             "name": source.name,
             "source": source.identity(),
             "stamp": source.stamp(),
             "files": self._names(files),
         }
-        with self._path.open("a") as stream:
+        with self._appending, self._path.open("a") as stream:
             stream.write(json.dumps(entry) + "\n")
 
     def _is_done(self, source: Source, files: list[Path]) -> bool:

@@ -44,13 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
         sources=sources,
         output=arguments.output,
         writers={FORMATS[name][1].format(kind=kind): _writer(name) for name in arguments.format},
-        settings=loaded.settings(),
+        settings=loaded.settings(),  # of the weights as they are stored
         overwrite=arguments.overwrite,
     )
+    loaded.model.optimize_for_inference()
     return image_run.run(
         lambda images: predict_depth(
             loaded.model, loaded.processor, images, batch_size=arguments.batch_size, errors="yield"
-        )
+        ),
+        device=loaded.model.device,
+        batch_size=arguments.batch_size,
     )
 
 

@@ -60,9 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
         sources=sources,
         output=arguments.output,
         writers={FORMATS[name][1]: _WRITERS[name] for name in arguments.format},
-        settings=loaded.settings() | _look(arguments, strategy),
+        settings=loaded.settings() | _look(arguments, strategy),  # of the weights as they are stored
         overwrite=arguments.overwrite,
     )
+    loaded.model.optimize_for_inference()
     return image_run.run(
         lambda images: predict_segmentation(
             loaded.model,
@@ -72,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
             flip=arguments.flip,
             strategy=strategy,
             errors="yield",
-        )
+        ),
+        device=loaded.model.device,
+        batch_size=arguments.batch_size,
     )
 
 

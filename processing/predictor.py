@@ -107,8 +107,7 @@ def predict_segmentation(
 
 
 def _one_by_one(model, images: Iterator, errors: str, predict: Callable) -> Iterator:
-    was_training = model.training
-    model.eval()
+    was_training = _to_eval(model)
     try:
         for source in images:
             try:
@@ -119,7 +118,17 @@ def _one_by_one(model, images: Iterator, errors: str, predict: Callable) -> Iter
                 result = FailedImage(source, error)
             yield result
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
+
+
+def _to_eval(model) -> bool:
+    """Switch to eval mode, and tell whether the model was in training mode."""
+    was_training = model.training
+    # Switching costs as much as decoding a photo, and a stream may hold but one.
+    if any(module.training for module in model.modules()):
+        model.eval()
+    return was_training
 
 
 def _check_options(batch_size: int, errors: str) -> None:
@@ -137,8 +146,7 @@ def _predict(model, processor, images, batch_size: int, flip: bool, errors: str,
 def _stream(model, run, processor, images: Iterator, batch_size: int, errors: str, finish: Callable) -> Iterator:
     # With single images there is nothing to group, so each result comes at once.
     window = batch_size * WINDOW_BATCHES if batch_size > 1 else 1
-    was_training = model.training
-    model.eval()
+    was_training = _to_eval(model)
     try:
         while sources := list(islice(images, window)):
             results: list = [_prepare(processor, source, errors) for source in sources]
@@ -153,7 +161,8 @@ def _stream(model, run, processor, images: Iterator, batch_size: int, errors: st
                     results[index] = result
             yield from results
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 def _prepare(processor, source: Any, errors: str) -> tuple[torch.Tensor, tuple[int, int]] | FailedImage:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ from PIL.PngImagePlugin import PngInfo
 
 # Pixels of a metric 16-bit PNG per metre, as in KITTI: 4 mm steps up to 256 m. NYU's 1000 gives 1 mm up to 65.5 m.
 METRIC_SCALE = 256.0
+
+# Pictures and depth gain little from the search for repetitions: without it, encoding takes a fifth of the time, and
+# files are a tenth to a third larger. Label maps are left to the default.
+_QUICK_PNG = {"compress_type": zlib.Z_RLE}
 
 # Key of the PNG text chunk that says how pixels turn back into values.
 PNG_TEXT_KEY = "open_dpt"
@@ -69,7 +74,7 @@ def write_image(path: Path, picture: np.ndarray) -> None:
     format = Image.registered_extensions().get(suffix)
     if format is None:
         raise ValueError(f"{path}: suffix must name a picture format such as .png or .jpg, got {suffix!r}.")
-    _write_picture(path, Image.fromarray(picture), format)
+    _write_picture(path, Image.fromarray(picture), format, **(_QUICK_PNG if format == "PNG" else {}))
 
 
 def write_labels(path: Path, labels: np.ndarray, colors: np.ndarray) -> None:
@@ -143,7 +148,7 @@ def write_png16(
     pixels = np.where(valid, np.clip(np.nan_to_num(pixels), 1, 65535), 0).astype(np.uint16)
     text = PngInfo()
     text.add_text(PNG_TEXT_KEY, json.dumps({"kind": kind, "unit": unit, "scale": scale, "offset": offset}))
-    _write_picture(path, Image.fromarray(pixels), "PNG", pnginfo=text)
+    _write_picture(path, Image.fromarray(pixels), "PNG", pnginfo=text, **_QUICK_PNG)
 
 
 def read_depth(path: Path) -> dict[str, Any]:

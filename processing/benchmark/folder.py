@@ -15,14 +15,19 @@ from PIL import Image
 from torch import Tensor
 
 from ...assets import bundled_photo_paths
+from ..dtypes import choose_dtype
+from ..image_io import load_image
 from ..image_processing_dpt import DPTImageProcessor
+from ..overlap import predict_files
 from ..predictor import predict_depth
 from .candidates import load_own, load_stock, write_checkpoint
 from .measure import OWN, Reference, Work, compare_and_time, reference_for
 from .suites import Options, Size, chosen_peers
 
-# (height, width) of the photos, in turns: cameras, phones upright, cars.
-PHOTO_SIZES = ((480, 640), (640, 480), (600, 800), (375, 500), (375, 1242))
+# (height, width) of the photos, in turns: cameras and phones, small and large, upright and not, and a car's camera.
+PHOTO_SIZES = ((480, 640), (1200, 1800), (640, 480), (375, 1242), (1800, 1200), (600, 800))
+
+AUTO = f"{OWN}, dtype auto"
 
 # So many photos before the next candidate takes its turn.
 CHUNK = 8
@@ -45,8 +50,12 @@ def write_photos(folder: Path, count: int) -> list[Path]:
 
 
 def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
-    """A case for each preset, size of the processor and dtype; the first batch size is ours, peers go one by one."""
+    """A case for each preset, size of the processor and dtype; the first batch size is ours, peers go one by one.
+
+    Where `--dtype auto` would take another dtype, that is timed beside; its answers are compared in that dtype's case.
+    """
     names = [*chosen_peers(suite, options), OWN]
+    auto, _ = choose_dtype(options.device)
     batch = options.batch_sizes[0]
     for preset in options.presets:
         with TemporaryDirectory(prefix="open_dpt_bench_") as place:
@@ -58,7 +67,8 @@ def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
                 for dtype in options.dtypes:
                     case = {"suite": suite, "preset": preset, "dtype": dtype, "photos": options.photos}
                     case |= {"height": size[0], "width": size[1], "batch": batch}
-                    yield case | _measure(folder, photos, names, getattr(torch, dtype), batch, options)
+                    compared = [*names, AUTO] if dtype == "float32" != auto else names
+                    yield case | _measure(folder, photos, compared, getattr(torch, dtype), batch, options)
 
 
 def _measure(
@@ -68,14 +78,18 @@ def _measure(
     chunks = [photos[start : start + chunk] for start in range(0, len(photos) - chunk + 1, chunk)]
 
     def candidate(name: str) -> Work:
-        make = {OWN: partial(_own, batch_size=batch), "pipeline": _pipeline, "loop": _loop}[name]
-        predict_and_write = make(folder, dtype, options.device)
+        own = partial(_own, batch_size=batch)
+        make = {OWN: own, AUTO: own, "pipeline": _pipeline, "loop": _loop}[name]
+        chosen = getattr(torch, choose_dtype(options.device)[0]) if name == AUTO else dtype
+        predict_and_write = make(folder, chosen, options.device)
         output = folder / name
         output.mkdir(exist_ok=True)
         return Work(
             lambda number: predict_and_write(chunks[number % len(chunks)], output),
             # Ours keeps within the network's range; the others overshoot it at edges.
-            lambda: predict_and_write(photos[:1], output).clamp(reference.values.min(), reference.values.max()),
+            None
+            if name == AUTO
+            else lambda: predict_and_write(photos[:1], output).clamp(reference.values.min(), reference.values.max()),
         )
 
     reference = _reference(folder, photos[0], dtype, options.device)
@@ -92,11 +106,16 @@ def _own(folder: Path, dtype: torch.dtype, device: str, batch_size: int) -> Pred
     processor = DPTImageProcessor.from_pretrained(folder)
 
     def predict(photos: list[Path], output: Path) -> Tensor:
-        for path, prediction in zip(
-            photos, predict_depth(model, processor, photos, batch_size=batch_size), strict=True
-        ):
+        values = {}
+
+        def write(path: Path, image: Any, prediction: Any) -> None:
             prediction.save(output / f"{path.stem}.png")
-        return torch.as_tensor(prediction.values)[None]
+            values[path] = prediction.values
+
+        stages = {"read": load_image, "predict": partial(predict_depth, model, processor, batch_size=batch_size)}
+        for _ in predict_files(photos, **stages, write=write, device=device, batch_size=batch_size):
+            pass
+        return torch.as_tensor(values[photos[-1]])[None]
 
     return predict
 

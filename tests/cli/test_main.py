@@ -1,5 +1,6 @@
 """The command as a whole: quick to answer, one line per error."""
 
+import os
 import subprocess
 import sys
 
@@ -74,3 +75,12 @@ def test_interrupt_is_told_without_a_traceback(capsys, monkeypatch):
     monkeypatch.setattr("open_dpt.cli.info.run", interrupt)
     assert main(["info"]) == 130
     assert capsys.readouterr().err == "\nopen-dpt info: interrupted\n"
+
+
+def test_memory_comes_in_huge_pages_unless_the_user_says_otherwise(monkeypatch):
+    for given, taken in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
+        if given:
+            monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", given)
+        main(["predict", "missing.jpg"])
+        assert os.environ["THP_MEM_ALLOC_ENABLE"] == taken

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from open_dpt.processing.benchmark import candidates, measure, suites, timing
+from open_dpt.processing.benchmark import candidates, folder, measure, suites, timing
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
 from open_dpt.processing.benchmark.suites import Options, Peer, options_for, run_suite
@@ -270,16 +270,18 @@ def test_on_cuda_models_are_compiled_with_its_graphs(monkeypatch):
     assert candidates._compile(None, setting) == "reduce-overhead"
 
 
-def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails():
+def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails(monkeypatch):
+    monkeypatch.setattr(folder, "choose_dtype", lambda device: ("bfloat16", "pretended"))
     exact, half = list(run_suite("folder", **TINY, photos=3, batch_sizes=(2,)))
     assert [(row["candidate"], row["status"]) for row in exact["rows"]] == [
         ("pipeline", "timed"),
         ("loop", "timed"),
         ("open_dpt", "timed"),
+        ("open_dpt, dtype auto", "timed"),
     ]
     assert exact["photos"] == 3 and exact["rows"][2]["as"] == "pipeline"
     statuses = {row["candidate"]: row["status"] for row in half["rows"]}
-    assert statuses["loop"] == statuses["open_dpt"] == "timed"
+    assert statuses["loop"] == statuses["open_dpt"] == "timed" and "open_dpt, dtype auto" not in statuses
     assert {row["as"] for row in half["rows"] if row["status"] == "timed"} <= {"pipeline", "loop"}
 
 
@@ -288,10 +290,10 @@ def test_photos_of_the_folder_have_mixed_sizes(tmp_path):
 
     from open_dpt.processing.benchmark.folder import PHOTO_SIZES, write_photos
 
-    paths = write_photos(tmp_path, 6)
+    paths = write_photos(tmp_path, 7)
     sizes = [Image.open(path).size[::-1] for path in paths]
     assert sizes == [*PHOTO_SIZES, PHOTO_SIZES[0]]
-    assert len({path.read_bytes() for path in paths}) == 6
+    assert len({path.read_bytes() for path in paths}) == 7
 
 
 def test_the_picture_has_a_panel_a_case_and_one_for_all_sizes():
