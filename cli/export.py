@@ -14,7 +14,8 @@ the model on a photo before it takes its name. Its metadata say what it takes an
 
   open-dpt export Intel/dpt-hybrid-midas --dynamic --image-size 384
   open-dpt export my_model/ --format openvino --input-size 720x1280 --image-size 384x672
-  open-dpt export --format torch-export --dtype bfloat16 --output dpt.pt2"""
+  open-dpt export --format torch-export --dtype bfloat16 --output dpt.pt2
+  open-dpt export my_model/ --format openvino --dtype int8 --calibrate my_photos/"""
 
 # Known before torch is imported; a test compares them with processing.export.FORMATS.
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "openvino": ".xml"}
@@ -26,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=SUFFIXES, default="onnx", help="default: %(default)s")
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of weights and arithmetic (default: float32)"
+        "--dtype", choices=(*DTYPES, "int8"), default="float32", help="of weights and arithmetic (default: float32)"
+    )
+    parser.add_argument(
+        "--calibrate", metavar="FOLDER", help="photos that int8 is adjusted to (default: the three bundled ones)"
     )
     parser.add_argument(
         "--dynamic", action="store_true", help="any batch, height and width; else one image of one size"
@@ -62,8 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..processing.export.formats import find_format
     from .info import licence_of
     from .models import load
+    from .sources import find_sources
 
-    find_format(arguments.format)  # a missing package is told before gigabytes are loaded
+    photos = None
+    if arguments.calibrate is not None:
+        photos = [source.location for source in find_sources([arguments.calibrate], output=output)]
+    find_format(arguments.format, arguments.dtype)  # a missing package is told before gigabytes are loaded
     task = arguments.task or _stated_task(arguments.model, arguments.revision)
     loaded = load(arguments.model, task, revision=arguments.revision, image_size=arguments.image_size)
     exported = export_model(
@@ -75,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         dynamic=arguments.dynamic,
         input_size=arguments.input_size,
         opset=arguments.opset,
+        calibrate=photos,
         name=loaded.name,
         licence=licence_of(arguments.model, arguments.revision),
     )

@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any
 import torch
 
 from ...modeling_dpt.fingerprint import fingerprint
+from ..image_io import ImageSource
 from ..writers import explained_errors
 from .check import CHECKED_SIZES, check, checked_text, example
 from .encoders import exportable, resizing_positions
 from .formats import Format, find_format
 from .graph import ImageToPrediction
 from .metadata import SMALLEST_SIDE, ExportError, describe, kind_of
+from .quantize import calibration_images
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def export_model(
     dynamic: bool = False,
     input_size: tuple[int, int] | None = None,
     opset: int | None = None,
+    calibrate: Iterable[ImageSource] | None = None,
     name: str = "unnamed",
     licence: str | None = None,
 ) -> Exported:
@@ -56,20 +59,25 @@ def export_model(
         processor: Its DPTImageProcessor.
         path: File to write; replaced where it exists. Its folder must exist.
         format: A name of `formats.FORMATS`: "onnx", "torch-export" or "openvino" (.xml, with its .bin beside it).
-        dtype: "float32", "float16" or "bfloat16", of weights and arithmetic; pixels stay uint8, depth float32.
+        dtype: "float32", "float16" or "bfloat16", of weights and arithmetic; "int8", of the products' weights and
+            inputs. Pixels stay uint8, depth float32.
         dynamic: Any batch, height and width from `SMALLEST_SIDE` on. Otherwise one image of `input_size`.
         input_size: (height, width) of the images; default: the size that the processor aims at.
         opset: Version of the operators of ONNX; default: the format's.
+        calibrate: For int8: photos like those that the file will see, 32 at most are taken; default: the bundled ones.
         name, licence: Of the model, for the file's metadata.
 
     Raises:
         ExportError: unknown format, dtype, opset or model, a size or an encoder that it cannot be, or a file that
             differs from the model.
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or a photo cannot be read.
+        ImageError: a file for `calibrate` is no image.
     """
     kind_of(model)
-    chosen = find_format(format)
+    chosen = find_format(format, dtype)
     opset = _checked_opset(chosen, format, dtype, opset)
+    if calibrate is not None and dtype != "int8":
+        raise ExportError(f"calibrate: photos are for dtype int8, got {dtype!r}. Leave them out.")
     path = Path(path)
     if path.suffix != chosen.suffix:
         raise ExportError(f"{path}: a file of format {format} must end in {chosen.suffix}. Rename it.")
@@ -83,11 +91,16 @@ def export_model(
     if opset is not None:
         text["opset"] = str(opset)
     computed = chosen.dtypes[dtype]
+    photos = list(calibration_images(calibrate, size)) if dtype == "int8" else []
+    if photos:
+        text["calibrated"] = (
+            f"on {len(photos) // 2} {'bundled' if calibrate is None else 'given'} photos, each mirrored"
+        )
     with _new_files(path) as temporary, _quiet():
         graph = ImageToPrediction(exportable(model, computed), processor).eval()
         program = _program(graph, example(sizes), dynamic=dynamic)
         del graph
-        chosen.write(program, temporary, text, opset, dtype)
+        chosen.write(program, temporary, text, opset, dtype, iter(photos))
         del program
         differences = check(chosen.open(temporary), _reference(model, computed), processor, dtype, sizes)
     return Exported(path, text, differences)

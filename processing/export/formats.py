@@ -4,7 +4,8 @@ A format is an entry of `FORMATS` and its two functions; nothing elsewhere asks 
 """
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +15,14 @@ import numpy as np
 import torch
 
 from .metadata import ExportError
+from .quantize import quantize
 
 Program = torch.export.ExportedProgram
 Runner = Callable[[np.ndarray], np.ndarray]
+Photos = Iterator[np.ndarray]
+
+# Bytes of weights in an ONNX file itself; 2 GB do not fit.
+LARGEST_INSIDE = 1.8e9
 
 EXTRA = "pip install 'open-dpt[export]'"
 
@@ -27,7 +33,8 @@ class Format:
 
     Attributes:
         suffix: Of its file.
-        write: (program, path, text, opset, dtype) writes the file, and others beside it where the format has them.
+        write: (program, path, text, opset, dtype, photos) writes the file, and others beside it where the format has
+            them; photos, which the graph takes, are read where ranges of activations have to be measured.
         open: path -> function from uint8 (B, H, W, 3) to the prediction (B, H, W), run by the format's own runtime.
         packages: Modules that both need.
         dtypes: What it can hold, and the dtype that the model computes in when it is exported.
@@ -36,7 +43,7 @@ class Format:
     """
 
     suffix: str
-    write: Callable[[Program, Path, dict[str, str], int | None, str], None]
+    write: Callable[[Program, Path, dict[str, str], int | None, str, Photos], None]
     open: Callable[[Path], Runner]
     packages: tuple[str, ...]
     dtypes: dict[str, torch.dtype]
@@ -44,24 +51,27 @@ class Format:
     remedy: str = ""
 
 
-def find_format(name: str) -> Format:
+def find_format(name: str, dtype: str = "float32") -> Format:
     """The format of a name.
 
     Raises:
-        ExportError: there is none, or a package that it needs is missing.
+        ExportError: there is none, or a package that it needs for the dtype is missing.
     """
     if name not in FORMATS:
         raise ExportError(f"format: must be one of {', '.join(FORMATS)}, got {name!r}.")
-    missing = [package for package in FORMATS[name].packages if find_spec(package) is None]
+    quantizer = ("onnxruntime",) if dtype == "int8" and dtype in FORMATS[name].dtypes else ()
+    packages = dict.fromkeys(FORMATS[name].packages + quantizer)
+    missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ExportError(f"format {name}: needs {', '.join(missing)}, not installed. Run: {EXTRA}.")
     return FORMATS[name]
 
 
-def _write_onnx(program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str) -> None:
+def _write_onnx(
+    program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str, photos: Photos
+) -> None:
     import onnx_ir
 
-    # Weights of 2 GB and more do not fit into the file itself.
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     onnx = torch.onnx.export(
         program,
@@ -74,8 +84,15 @@ def _write_onnx(program: Program, path: Path, text: dict[str, str], opset: int |
     )
     onnx.model.producer_name, onnx.model.doc_string = "open_dpt", text["meaning"]
     onnx.model.metadata_props.update(text)
-    external = path.name + ".data" if size > 1.8e9 else None
-    onnx_ir.save(onnx.model, path, external_data=external)
+    external = path.name + ".data" if size > LARGEST_INSIDE else None
+    if dtype != "int8":
+        onnx_ir.save(onnx.model, path, external_data=external)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        exact = Path(folder, path.name)
+        onnx_ir.save(onnx.model, exact, external_data=external)
+        del onnx, program
+        quantize(exact, path, photos)
 
 
 def _open_onnx(path: Path) -> Runner:
@@ -88,12 +105,14 @@ def _open_onnx(path: Path) -> Runner:
     return lambda image: session.run(None, {"image": image})[0]
 
 
-def _write_openvino(program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str) -> None:
+def _write_openvino(
+    program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str, photos: Photos
+) -> None:
     import openvino
 
     # By way of ONNX: the route that keeps every size a symbol.
     onnx = path.with_suffix(".onnx")
-    _write_onnx(program, onnx, text, opset, dtype)
+    _write_onnx(program, onnx, text, opset, dtype, photos)
     model = openvino.convert_model(onnx)
     for key, value in text.items():
         model.set_rt_info(value, ["open_dpt", key])
@@ -113,7 +132,9 @@ def _open_openvino(path: Path) -> Runner:
     return lambda image: compiled(image)[0]
 
 
-def _write_program(program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str) -> None:
+def _write_program(
+    program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str, photos: Photos
+) -> None:
     torch.export.save(program, path, extra_files={"open_dpt.json": json.dumps(text)})
 
 
@@ -138,7 +159,7 @@ FORMATS = {
         write=_write_onnx,
         open=_open_onnx,
         packages=("onnx", "onnxscript", "onnxruntime"),
-        dtypes={"float32": torch.float32, "float16": torch.float16},
+        dtypes={"float32": torch.float32, "float16": torch.float16, "int8": torch.float32},
         opsets=_OPSETS,
         remedy="ONNX Runtime has hardly any operator for bfloat16.",
     ),
@@ -148,6 +169,7 @@ FORMATS = {
         open=_open_program,
         packages=(),
         dtypes=_FLOATS,
+        remedy="For 8 bits choose onnx or openvino.",
     ),
     "openvino": Format(
         suffix=".xml",
@@ -155,7 +177,7 @@ FORMATS = {
         open=_open_openvino,
         packages=("onnx", "onnxscript", "openvino"),
         # Half precision is that of the stored weights; the plugin chooses what it computes in.
-        dtypes={"float32": torch.float32, "float16": torch.float32},
+        dtypes={"float32": torch.float32, "float16": torch.float32, "int8": torch.float32},
         opsets=_OPSETS,
         remedy="OpenVINO takes bfloat16 when it runs: compile_model(..., {'INFERENCE_PRECISION_HINT': 'bf16'}).",
     ),

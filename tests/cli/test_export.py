@@ -66,7 +66,7 @@ def test_a_model_of_unknown_kind(without_architecture, tmp_path, capsys):
     ("options", "message"),
     [
         (["--opset", "7"], "opset: must be 18 to 23 for onnx, got 7."),
-        (["--dtype", "bfloat16"], "dtype: onnx holds float32, float16, got 'bfloat16'."),
+        (["--dtype", "bfloat16"], "dtype: onnx holds float32, float16, int8, got 'bfloat16'."),
         (["--image-size", "8", "--dynamic"], "image size: sides must be at least 16, the model's stride, got 8 x 8."),
         (["--input-size", "9", "--format", "torch-export"], "input size: sides must be 16 or more, got 9 x 9."),
         (["--output", "nowhere/m.onnx"], "nowhere/m.onnx: the folder does not exist. Create it first."),
@@ -101,3 +101,24 @@ def test_an_unknown_format_is_a_usage_error(capsys):
     with pytest.raises(SystemExit):
         main(["export", "--format", "coreml"])
     assert "invalid choice: 'coreml'" in capsys.readouterr().err
+
+
+def test_photos_for_eight_bits_come_from_a_folder(tiny_depth_folder, tmp_path, monkeypatch, capsys):
+    from open_dpt.processing import export as package
+    from open_dpt.processing.export import formats
+
+    seen = {}
+    done = package.Exported(tmp_path / "m.onnx", {"kind": "disparity", "unit": "relative"}, {})
+    monkeypatch.setattr(package, "export_model", lambda *_, **options: seen.update(options) or done)
+    monkeypatch.setattr(formats, "find_spec", lambda name: True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    command = ["export", str(tiny_depth_folder), "--dtype", "int8", "--calibrate"]
+    assert main([*command, "photos"]) == 2
+    assert "photos: this folder holds no image" in capsys.readouterr().err
+    for name in ("b.jpg", "more/a.png", "notes.txt"):
+        (tmp_path / "photos" / name).touch()
+    assert main([*command, "photos"]) == 0
+    assert (seen["calibrate"], seen["dtype"]) == (["photos/b.jpg", "photos/more/a.png"], "int8")
+    assert main([*command, "nowhere"]) == 2
+    assert "nowhere:" in capsys.readouterr().err

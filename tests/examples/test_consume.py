@@ -1,5 +1,7 @@
 """The consumers run a file of ours without open_dpt, and get what open_dpt predicts."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +51,16 @@ def test_a_consumer_gets_our_prediction(format, script, runtime, tiny_depth_fold
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("consume_*.py")), ids=lambda path: path.name)
 def test_a_consumer_needs_nothing_of_ours(script):
     assert "open_dpt import" not in script.read_text() and "import open_dpt" not in script.read_text()
+
+
+def test_the_page_for_a_browser_hangs_together():
+    """What can be told without a browser: its script names what the page, the package and our files have."""
+    page = (EXAMPLES / "consume_browser" / "index.html").read_text(encoding="utf-8")
+    (imports,) = re.findall(r'<script type="importmap">(.*?)</script>', page, flags=re.DOTALL)
+    ((name, address),) = json.loads(imports)["imports"].items()
+    assert f'from "{name}"' in page
+    # One release, for another may want other files beside it.
+    assert re.fullmatch(r"https://\S+/onnxruntime-web@\d+\.\d+\.\d+/dist/\S+\.mjs", address)
+    ids = set(re.findall(r'id="(\w+)"', page))
+    assert set(re.findall(r'find\("(\w+)"\)', page)) == ids
+    assert "session.run({ image })" in page and '"uint8"' in page and "[1, height, width, 3]" in page

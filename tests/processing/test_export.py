@@ -10,6 +10,7 @@ import open_dpt
 from open_dpt.processing.export import ExportError, export_model
 from open_dpt.processing.export import formats as formats_module
 from open_dpt.processing.export.formats import FORMATS, find_format
+from open_dpt.processing.export.quantize import calibration_images
 from open_dpt.processing.predictor import predict_depth, predict_segmentation
 
 # As small as it goes: making a graph costs by the operation.
@@ -190,6 +191,73 @@ def test_half_precision(tmp_path):
     assert max(exported.differences.values()) <= 0.1
 
 
+@pytest.mark.parametrize(("format", "quantized"), [("onnx", "QuantizeLinear"), ("openvino", "FakeQuantize")])
+def test_eight_bits_where_they_save_most(format, quantized, tmp_path, monkeypatch):
+    missing = [name for name in (*FORMATS[format].packages, "onnxruntime") if not formats_module.find_spec(name)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: {formats_module.EXTRA}")
+    if format == "onnx":  # as if it were a large model, whose weights lie beside the float32 file
+        monkeypatch.setattr(formats_module, "LARGEST_INSIDE", 0)
+    model, processor = _model()
+    photos = [_image(80, 120, seed) for seed in range(2)]
+    path = tmp_path / f"m{FORMATS[format].suffix}"
+    exported = export_model(model, processor, path, format, dtype="int8", input_size=(90, 70), calibrate=photos)
+    assert 1e-5 < max(exported.differences.values()) < 0.2
+    assert exported.text["dtype"] == "int8"
+    assert exported.text["calibrated"] == "on 2 given photos, each mirrored"
+    text, kinds, steps = {"onnx": _onnx_graph, "openvino": _openvino_graph}[format](path)
+    assert text == exported.text and quantized in kinds
+    # Four layers of six products; the depth head's stay as they are.
+    if format == "onnx":
+        assert steps["MatMul"] == 4 * 6 and 8 <= steps["Conv"] < kinds.count("Conv")
+    assert {file.name for file in tmp_path.iterdir()} <= {path.name, "m.bin"}
+
+
+def _onnx_graph(path):
+    """Metadata, kinds of operators, and how many of each read weights of eight bits."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    eight = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    steps = {}
+    for node in graph.node:
+        source = made_by.get(node.input[1]) if len(node.input) > 1 else None
+        if source is not None and source.op_type == "DequantizeLinear" and source.input[0] in eight:
+            steps[node.op_type] = steps.get(node.op_type, 0) + 1
+    return _onnx_text(path), [node.op_type for node in graph.node], steps
+
+
+def _openvino_graph(path):
+    import openvino
+
+    return _openvino_text(path), [step.get_type_name() for step in openvino.Core().read_model(path).get_ops()], {}
+
+
+def test_photos_for_eight_bits_are_spread_and_mirrored_and_have_the_graphs_size():
+    photos = [np.full((30, 40, 3), number, np.uint8) for number in range(100)]
+    photos[0][:, :20] = 255
+    fixed = list(calibration_images(photos, (16, 24)))
+    assert len(fixed) == 2 * 25 and {photo.shape for photo in fixed} == {(1, 16, 24, 3)}
+    assert [photo[0, -1, -1, 0] for photo in fixed[2::2]] == list(range(4, 100, 4))
+    assert np.array_equal(fixed[0][:, :, ::-1], fixed[1]) and not np.array_equal(fixed[0], fixed[1])
+    as_they_are = [photo.shape for photo in calibration_images([photos[0], np.zeros((900, 1280, 3), np.uint8)], None)]
+    assert as_they_are == [(1, 30, 40, 3)] * 2 + [(1, 450, 640, 3)] * 2
+
+
+def test_an_onnx_file_holds_operators_of_onnx_only(dynamic):
+    format, _, _, exported = dynamic
+    if format != "onnx":
+        pytest.skip("another format")
+    import onnx
+
+    model = onnx.load(exported.path)
+    # What runs in a browser, too: no operator of a vendor, no function of the file's own.
+    assert {node.domain for node in model.graph.node} == {""} and not model.functions
+    assert [value.name for value in model.graph.input] == ["image"]
+    assert [value.name for value in model.graph.output] == ["disparity"]
+
+
 def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
     model, processor = _model()
     honest = FORMATS["torch-export"]
@@ -211,7 +279,9 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
         ({"format": "tflite"}, "format: must be one of onnx, torch-export, openvino, got 'tflite'"),
         ({"opset": 11}, "opset: must be 18 to 23 for onnx, got 11"),
         ({"format": "torch-export", "opset": 20}, "opset: torch-export has no operator versions"),
-        ({"dtype": "bfloat16"}, "dtype: onnx holds float32, float16, got 'bfloat16'"),
+        ({"dtype": "bfloat16"}, "dtype: onnx holds float32, float16, int8, got 'bfloat16'"),
+        ({"dtype": "int8", "format": "torch-export"}, "got 'int8'. For 8 bits choose onnx or openvino."),
+        ({"calibrate": ["photo.jpg"]}, "calibrate: photos are for dtype int8, got 'float32'. Leave them out."),
         ({"format": "openvino", "dtype": "bfloat16"}, "OpenVINO takes bfloat16 when it runs"),
         ({"input_size": (8, 64)}, "input size: sides must be 16 or more, got 8 x 64"),
         ({"input_size": (64, 64), "dynamic": True}, "input size: a dynamic graph takes any, got 64 x 64"),
