@@ -6,11 +6,15 @@ refinenet1 to refinenet4.
 
 import torch
 from torch import nn
-from torch.nn.functional import interpolate
+
+from .upsampling import upsample
 
 
 class FusionStage(nn.Module):
-    """One `FusionLayer` a level; every output has the size of the next finer level, the last twice its input's."""
+    """One `FusionLayer` a level; every output has the size of the next finer level.
+
+    The last is to be twice as large as its input but left at its size: heads upsample it with their first convolution.
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -20,10 +24,15 @@ class FusionStage(nn.Module):
         """Maps of equal width, finest first, to the outputs of all levels, deepest first."""
         outputs: list[torch.Tensor] = []
         for layer, skip, finer in zip(self.layers, maps[::-1], [*maps[-2::-1], None], strict=True):
-            height, width = skip.shape[-2:]
-            size = (2 * height, 2 * width) if finer is None else finer.shape[-2:]
+            size = None if finer is None else finer.shape[-2:]
             outputs.append(layer(skip, outputs[-1] if outputs else None, size))
         return outputs
+
+
+def is_finest(config, level: int) -> bool:
+    """Whether output `level` of the fusion stage is the last, which is yet to be upsampled."""
+    levels = len(config.neck_hidden_sizes)
+    return level % levels == levels - 1
 
 
 class FusionLayer(nn.Module):
@@ -35,12 +44,12 @@ class FusionLayer(nn.Module):
         self.residual_layer1 = ResidualUnit(config)
         self.residual_layer2 = ResidualUnit(config)
 
-    def forward(self, skip: torch.Tensor, coarser: torch.Tensor | None, size: tuple[int, int]) -> torch.Tensor:
-        """skip (B, C, h, w), coarser the same or None -> (B, C, *size)."""
+    def forward(self, skip: torch.Tensor, coarser: torch.Tensor | None, size: tuple[int, int] | None) -> torch.Tensor:
+        """skip (B, C, h, w), coarser the same or None -> (B, C, *size), of unchanged size for None."""
         merged = skip if coarser is None else coarser + self.residual_layer1(skip)
         # The authors project after upsampling. A 1x1 convolution commutes with it and is four times cheaper before.
         projected = self.projection(self.residual_layer2(merged))
-        return interpolate(projected, size=size, mode="bilinear", align_corners=True)
+        return projected if size is None else upsample(projected, size)
 
 
 class ResidualUnit(nn.Module):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
+from .fusion import is_finest
 from .upsampling import upsample_and_convolve
 
 _ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity, "sigmoid": nn.Sigmoid}
@@ -18,6 +19,7 @@ class DepthHead(nn.Module):
     def __init__(self, config):
         super().__init__()
         width = config.fusion_hidden_size
+        self.reads_finest = is_finest(config, config.head_in_index)
         self.projection = nn.Conv2d(width, width, kernel_size=3, padding=1) if config.add_projection else None
         self.head = nn.Sequential(
             nn.Conv2d(width, config.head_channels, kernel_size=3, padding=1),
@@ -39,10 +41,13 @@ class DepthHead(nn.Module):
         self.max_depth = config.max_depth
 
     def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        enlarged = _twice(feature_map) if self.reads_finest else None
         if self.projection is not None:
-            feature_map = self.projection(feature_map).relu()
-        feature_map = upsample_and_convolve(self.head[2], self.head[0](feature_map), size)
-        return self._to_unit(self.head[3:](feature_map).squeeze(1))
+            feature_map = upsample_and_convolve(self.projection, feature_map, enlarged, then=nn.ReLU())
+            enlarged = None
+        feature_map = upsample_and_convolve(self.head[0], feature_map, enlarged)
+        feature_map = upsample_and_convolve(self.head[2], feature_map, size, then=self.head[3:])
+        return self._to_unit(feature_map.squeeze(1))
 
     def _to_unit(self, values: torch.Tensor) -> torch.Tensor:
         if self.scale == 1 and self.shift == 0 and not self.invert:
@@ -62,11 +67,12 @@ def _raised(values: torch.Tensor, floor: float) -> torch.Tensor:
 
 
 class SegmentationHead(nn.Module):
-    """(B, C, h, w) -> (B, K, H, W) logits. Also the auxiliary head."""
+    """(B, C, h, w) -> (B, K, H, W) logits. Also the auxiliary head; `level` is the fusion output that it reads."""
 
-    def __init__(self, config, align_corners: bool = True):
+    def __init__(self, config, level: int, align_corners: bool = True):
         super().__init__()
         width = config.fusion_hidden_size
+        self.reads_finest = is_finest(config, level)
         self.align_corners = align_corners
         self.head = nn.Sequential(
             nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
@@ -77,4 +83,11 @@ class SegmentationHead(nn.Module):
         )
 
     def forward(self, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        return interpolate(self.head(feature_map), size=size, mode="bilinear", align_corners=self.align_corners)
+        enlarged = _twice(feature_map) if self.reads_finest else None
+        logits = upsample_and_convolve(self.head[0], feature_map, enlarged, then=self.head[1:])
+        return interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+
+
+def _twice(feature_map: torch.Tensor) -> tuple[int, int]:
+    height, width = feature_map.shape[-2:]
+    return 2 * height, 2 * width

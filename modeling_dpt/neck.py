@@ -8,7 +8,7 @@ from .reassemble import ReassembleStage
 
 
 class Neck(nn.Module):
-    """From the encoder's taps to the fusion outputs, deepest first."""
+    """From the encoder's taps to the fusion outputs, deepest first; the last one before its upsampling."""
 
     def __init__(self, config):
         super().__init__()

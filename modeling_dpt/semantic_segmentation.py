@@ -13,8 +13,12 @@ class DPTForSemanticSegmentation(DPTDensePredictor):
 
     def __init__(self, config):
         super().__init__(config)
-        self.head = SegmentationHead(config)
-        self.auxiliary_head = SegmentationHead(config, align_corners=False) if config.use_auxiliary_head else None
+        self.head = SegmentationHead(config, config.head_in_index)
+        self.auxiliary_head = (
+            SegmentationHead(config, config.auxiliary_head_tap, align_corners=False)
+            if config.use_auxiliary_head
+            else None
+        )
         self.post_init()
 
     def forward(

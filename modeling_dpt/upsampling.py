@@ -1,56 +1,73 @@
-"""A convolution of an enlarged map, computed on the small map where that is exact and faster.
+"""A convolution of an enlarged map, by whichever way is faster.
 
-Legend: B batch, C D channels in and out, h w the small size, H W the large one.
+Legend: B batch, C D channels in and out, K channels of the result, h w the small size, H W the large one.
 """
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, interpolate
+from torch.nn.functional import interpolate
 
-# With fewer channels the nine passes over the large map cost more than the products they save.
+from .convolving_first import convolved_first
+from .upsampling_gradient import with_small_gradient
+
+# With fewer channels the passes over the large map cost more than the products they save.
 MIN_CHANNELS = 64
 
 
-def upsample_and_convolve(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear upsampling (corners aligned) of (B, C, h, w) to size (H, W), then a 3x3 convolution: (B, D, H, W)."""
-    if _pays(convolution, feature_map, size):
-        return _convolved_first(convolution, feature_map, size)
-    return convolution(interpolate(feature_map, size=size, mode="bilinear", align_corners=True))
+def upsample_and_convolve(
+    convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int] | None, then: nn.Module | None = None
+) -> torch.Tensor:
+    """Bilinear upsampling (corners aligned) of (B, C, h, w) to size (H, W), a 3x3 convolution, and what comes then.
 
+    Args:
+        convolution: D channels, of the map's size.
+        feature_map: (B, C, h, w).
+        size: (H, W); None for no upsampling.
+        then: Treats every pixel alike, except for batch norm in training. For inference it is called on parts of the
+            map, while they are in the cache.
 
-def _convolved_first(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A 3x3 convolution is a sum of nine shifted 1x1 convolutions, and a 1x1 convolution commutes with upsampling.
-
-    So channels are mixed at the small size, each tap's map is enlarged, and the nine are added, shifted by a pixel.
+    Returns:
+        (B, K, H, W).
     """
-    total = None
-    for row, column in _TAPS:
-        tap = convolution.weight[:, :, row + 1, column + 1, None, None]
-        mixed = conv2d(feature_map, tap, convolution.bias if total is None else None)
-        enlarged = interpolate(mixed, size=size, mode="bilinear", align_corners=True)
-        if total is None:
-            total = enlarged
-        else:
-            # What the shift brings in from outside is the convolution's padding with zeros.
-            inner = total[..., _kept(-row, size[0]), _kept(-column, size[1])]
-            inner += enlarged[..., _kept(row, size[0]), _kept(column, size[1])]
-    return total
+    then = then or nn.Identity()
+    if size is None:
+        return then(convolution(feature_map))
+    if not _pays(convolution, feature_map, size):
+        return then(convolution(upsample(feature_map, size)))
+    tensors = [feature_map, convolution.weight, convolution.bias]
+    autocast, learns = torch.is_autocast_enabled("cpu"), torch.is_grad_enabled()
+    if not (autocast or learns or convolution.training or _is_watched(then)):
+        return convolved_first(*tensors, size, then)
+    if autocast:
+        tensors = [tensor if tensor is None else tensor.to(torch.get_autocast_dtype("cpu")) for tensor in tensors]
+    with torch.autocast("cpu", enabled=False):
+        convolved = with_small_gradient(convolved_first, *tensors, size) if learns else convolved_first(*tensors, size)
+    return then(convolved)
 
 
-# The centre first: it covers the whole map and brings the bias.
-_TAPS = sorted(((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)), key=lambda tap: tap != (0, 0))
-
-
-def _kept(shift: int, length: int) -> slice:
-    return slice(max(0, shift), length + min(0, shift))
+def upsample(feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bilinear upsampling of (B, C, h, w) to size (H, W), corners aligned."""
+    return interpolate(feature_map, size=size, mode="bilinear", align_corners=True)
 
 
 def _pays(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int]) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled():
-        return False  # a graph of one convolution is easier to optimise and to differentiate
-    # Half precision would round nine times; graphics cards multiply faster than they add.
-    exact = feature_map.dtype == convolution.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    large = feature_map.shape[1] >= MIN_CHANNELS and size[0] * size[1] >= 3 * feature_map[0, 0].numel()
-    return (
-        exact and large and feature_map.device.type == "cpu" and convolution.out_channels * 2 <= feature_map.shape[1]
-    )
+    """Whether the products saved at the large size are worth more than what takes their place."""
+    # Graphics cards multiply faster than they add; a graph of one convolution is easier to optimise; a subclass, as of
+    # an adapter, may do more than multiply; a hook wants the whole map.
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or feature_map.device.type != "cpu":
+        return False
+    if type(convolution) is not nn.Conv2d or _is_watched(convolution):
+        return False
+    dtypes = {feature_map.dtype, convolution.weight.dtype}
+    if torch.is_autocast_enabled("cpu"):
+        dtypes = {torch.get_autocast_dtype("cpu")}
+    if dtypes != {torch.float32} and dtypes != {torch.bfloat16}:
+        return False
+    batch, channels, height, width = feature_map.shape
+    if torch.is_grad_enabled() and 2 * convolution.out_channels > channels:
+        return False  # the gradients of nine taps would need more memory than the enlarged map
+    return channels >= MIN_CHANNELS and size[0] * size[1] >= 3 * height * width and batch > 0
+
+
+def _is_watched(module: nn.Module) -> bool:
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
