@@ -60,7 +60,7 @@ format: $(BIN)/.installed-lint
 
 bench: $(BIN)/.installed
 	$(BIN)/open-dpt bench --output runs/bench
-	$(BIN)/python benchmarks/loader.py --workers 0 $(JOBS) --seconds 2 --images 24 --output runs/bench/loader.json
+	$(BIN)/python benchmarks/loader.py --workers 0 $(JOBS) --seconds 1 --images 16 --output runs/bench/loader.json
 
 # One thread a process: two processes wait for each other less often than two threads do.
 dpt-tiny: $(BIN)/.installed-dev

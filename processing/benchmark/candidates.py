@@ -23,6 +23,8 @@ from .measure import OWN, Work, count_flop
 
 # What the stock class cannot express; `dpt-tiny` and `debug` differ in it.
 _STOCK_FORM = {"head_activation": "relu", "head_hidden_size": 32, "normalize_taps": None}
+# It runs a hybrid at this size only.
+_STOCK_HYBRID_SIZE = 384
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,16 @@ class Setting:
     pixels: Tensor
 
 
+def stock_config(preset: str) -> DPTConfig:
+    """The preset in the form that the stock class can express."""
+    size = {"image_size": _STOCK_HYBRID_SIZE} if DPTConfig.from_preset(preset).is_hybrid else {}
+    return DPTConfig.from_preset(preset, **_STOCK_FORM, **size)
+
+
 def write_checkpoint(preset: str, folder: Path) -> None:
-    """Write a stock checkpoint of the preset with random weights, in the form that the stock class can express."""
+    """Write a stock checkpoint of `stock_config(preset)` with random weights."""
     torch.manual_seed(0)
-    model = DPTForDepthEstimation(DPTConfig.from_preset(preset, **_STOCK_FORM))
+    model = DPTForDepthEstimation(stock_config(preset))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # A random stem of convolutions magnifies rounding, the more the larger its residual branches are.
@@ -55,7 +63,7 @@ def needed_flop(preset: str, batch: int, size: tuple[int, int], backward: bool =
     Counted on shapes alone: what a device, a dtype or `optimize_for_inference` reorders or replaces has no part in it.
     """
     with torch.device("meta"):
-        model = DPTForDepthEstimation(DPTConfig.from_preset(preset, **_STOCK_FORM)).train(backward)
+        model = DPTForDepthEstimation(stock_config(preset)).train(backward)
         pixels = torch.empty(batch, 3, *size)
 
     def run() -> None:

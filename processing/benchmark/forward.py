@@ -44,7 +44,7 @@ def _measure(case: dict[str, Any], folder: Path, names: list[str], options: Opti
         dtype=dtype,
         images=case["batch"],
         flop=flop,
-        warm_up=1 if on_cpu else 5,  # kernels are chosen, graphs recorded, clocks raised
+        warm_up=0 if on_cpu else 5,  # there kernels are chosen, graphs recorded, clocks raised
     )
 
 

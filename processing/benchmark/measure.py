@@ -81,7 +81,7 @@ def compare_and_time(
     dtype: torch.dtype,
     images: int,
     flop: int | None = None,
-    warm_up: int = 1,
+    warm_up: int = 0,
 ) -> dict[str, Any]:
     """Build candidates, compare their outputs, and time those that agree.
 
@@ -92,7 +92,7 @@ def compare_and_time(
         dtype: Of the operations that stand for the machine's ceiling.
         images: Done in one round.
         flop: What the network asks for in one round. The same for all: one that gets along with less is just faster.
-        warm_up: Rounds before those that count; comparing has run each once already.
+        warm_up: Rounds that do not count, after the call that is compared.
 
     Returns:
         `gflop`, `ceiling` (the operation that was fastest), `ceiling_tflops` by the clock, `ceiling_tflops_cpu` by

@@ -156,19 +156,28 @@ SUITES = {
     "training": Suite("a training step: images a second and memory", "training", {"batch_sizes": (4,)}),
 }
 
+_FEW = {"seconds": 0, "rounds": 2}
+_TORCH_AND_OPENVINO = ("transformers", "authors", "smp", "openvino")
+
 # What `open-dpt bench` measures when no suite is named: within 15 minutes on two cores.
 STANDARD: list[tuple[str, dict[str, Any]]] = [
-    ("latency", {"sizes": ((384, 384),), "peers": ("transformers", "smp", "openvino", "onnxruntime"), "seconds": 15}),
+    ("latency", {"presets": ("dpt-tiny", "dpt-base"), "sizes": ((384, 384),), "seconds": 8}),
     (
         "latency",
-        {"presets": ("dpt-base",), "sizes": ((480, 640), (352, 1216)), "dtypes": ("bfloat16",), "seconds": 10}
-        | {"peers": ("transformers", "openvino", "onnxruntime")},
+        {"presets": ("dpt-hybrid", "dpt-large"), "sizes": ((384, 384),), "peers": _TORCH_AND_OPENVINO, "seconds": 8},
     ),
-    ("throughput", {"batch_sizes": (4,), "dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 15}),
-    ("size", {"dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 10, "rounds": 5}),
-    ("folder", {"photos": 24, "seconds": 20}),
-    ("loading", {"presets": ("dpt-base", "dpt-large"), "rounds": 5, "seconds": 20}),
-    ("training", {"batch_sizes": (2,), "seconds": 20}),
+    (
+        "latency",
+        {"presets": ("dpt-base",), "sizes": ((480, 640), (352, 1216)), "peers": _TORCH_AND_OPENVINO, "seconds": 8},
+    ),
+    ("throughput", {"batch_sizes": (4,), "dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 8}),
+    (
+        "size",
+        {"sizes": ((256, 256), (512, 512), (1024, 1024)), "dtypes": ("bfloat16",), "peers": ("transformers",)} | _FEW,
+    ),
+    ("folder", {"photos": 4} | _FEW),
+    ("loading", {"presets": ("dpt-large",), "rounds": 3}),
+    ("training", {"batch_sizes": (1,)} | _FEW),
 ]
 
 

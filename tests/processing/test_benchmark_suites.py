@@ -1,0 +1,189 @@
+"""What the suites of the benchmark measure, and against whom; no test here depends on how fast anything is."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from open_dpt.processing.benchmark import candidates, folder, suites
+from open_dpt.processing.benchmark.measure import Reference
+from open_dpt.processing.benchmark.suites import options_for, run_suite
+
+TINY = {"presets": ("debug",), "sizes": ((64, 64),), "rounds": 3, "seconds": 0.0}
+
+
+def test_compiling_takes_part_only_when_named():
+    assert "transformers-compiled" not in suites.chosen_peers("latency", options_for("latency"))
+    named = options_for("latency", peers=("transformers-compiled",))
+    assert suites.chosen_peers("latency", named) == ["transformers-compiled"]
+
+
+def test_latency_with_the_stock_class_and_without_it_where_it_cannot():
+    given = {**TINY, "sizes": ((64, 64), (64, 96)), "peers": ("transformers",), "ways": ("optimized", "loaded")}
+    square, wide, *_ = [case for case in run_suite("latency", **given) if case["dtype"] == "float32"]
+    assert [(row["candidate"], row["status"]) for row in square["rows"]] == [
+        ("transformers", "timed"),
+        ("open_dpt", "timed"),
+        ("open_dpt, loaded", "timed"),
+    ]
+    for row in square["rows"]:
+        assert row["difference"] < 1e-5 and row["rounds"] == 3
+        assert 0 < row["part_of_ceiling"] < 1.5 and row["part_of_ceiling_cpu"] > 0 and square["gflop"] > 0.05
+    stock, own, loaded = square["rows"]
+    assert own["against"]["transformers"]["times_as_fast"] == own["times_as_fast"] and "against" not in stock
+    stock, own, loaded = wide["rows"]
+    assert stock["status"] in ("failed", "differs") and stock["reason"]
+    assert own["status"] == loaded["status"] == "timed" and "times_as_fast" not in own
+
+
+def test_throughput_counts_the_images_of_a_batch():
+    given = {**TINY, "batch_sizes": (2, 3), "dtypes": ("bfloat16",), "peers": ()}
+    two, three = list(run_suite("throughput", **given))
+    assert (two["batch"], three["batch"]) == (2, 3)
+    row = three["rows"][0]
+    assert row["images_per_second"] == pytest.approx(3000 / row["median_ms"]) and row["difference"] <= row["tolerance"]
+
+
+def test_exported_graphs_answer_the_same(monkeypatch):
+    """Of ONNX Runtime and OpenVINO, those that are installed."""
+    given = {**TINY, "dtypes": ("float32",), "peers": ("openvino", "onnxruntime")}
+    (case,) = run_suite("latency", **given)
+    for row in case["rows"]:
+        assert row["status"] in ("timed", "missing"), row
+        assert row["status"] == "missing" or row["difference"] < 1e-5
+
+
+def test_compiled_models_are_candidates_like_others(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model, mode: compiled.append(mode) or model)
+    given = {**TINY, "dtypes": ("float32",), "peers": ("transformers-compiled",), "ways": ("compiled",)}
+    (case,) = run_suite("latency", **given)
+    assert [row["candidate"] for row in case["rows"]] == ["transformers-compiled", "open_dpt, compiled"]
+    assert all(row["status"] == "timed" for row in case["rows"]) and compiled == [None, None]
+
+
+def test_on_cuda_models_are_compiled_with_its_graphs(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, mode: mode)
+    setting = candidates.Setting(Path(), "debug", torch.float32, "cuda:0", torch.zeros(1))
+    assert candidates._compile(None, setting) == "reduce-overhead"
+
+
+def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails(monkeypatch):
+    monkeypatch.setattr(folder, "choose_dtype", lambda device: ("bfloat16", "pretended"))
+    exact, half = list(run_suite("folder", **TINY, photos=3, batch_sizes=(2,)))
+    assert [(row["candidate"], row["status"]) for row in exact["rows"]] == [
+        ("pipeline", "timed"),
+        ("loop", "timed"),
+        ("open_dpt", "timed"),
+        ("open_dpt, dtype auto", "timed"),
+    ]
+    assert exact["photos"] == 3 and exact["rows"][2]["as"] == "pipeline"
+    statuses = {row["candidate"]: row["status"] for row in half["rows"]}
+    assert statuses["loop"] == statuses["open_dpt"] == "timed" and "open_dpt, dtype auto" not in statuses
+    assert {row["as"] for row in half["rows"] if row["status"] == "timed"} <= {"pipeline", "loop"}
+
+
+def test_photos_of_the_folder_have_mixed_sizes(tmp_path):
+    from PIL import Image
+
+    from open_dpt.processing.benchmark.folder import PHOTO_SIZES, write_photos
+
+    paths = write_photos(tmp_path, 7)
+    sizes = [Image.open(path).size[::-1] for path in paths]
+    assert sizes == [*PHOTO_SIZES, PHOTO_SIZES[0]]
+    assert len({path.read_bytes() for path in paths}) == 7
+
+
+def test_loading_is_timed_in_processes_of_its_own():
+    (case,) = run_suite("loading", presets=("debug",), rounds=1)
+    stock, own = case["rows"]
+    assert [stock["candidate"], own["candidate"]] == ["transformers", "open_dpt"]
+    for row in (stock, own):
+        assert row["status"] == "timed" and row["rounds"] == 1 and row["import_ms"] > 0 and row["read_ms"] > 0
+        assert row["difference"] < 1e-9 and row["peak_memory_mb"] > 50
+
+
+def test_training_steps_of_both_start_from_the_same_answer():
+    exact, half = list(run_suite("training", **TINY, batch_sizes=(1,)))
+    for case in (exact, half):
+        assert [row["status"] for row in case["rows"]] == ["timed", "timed"]
+        assert all(row["difference"] <= row["tolerance"] for row in case["rows"])
+        assert case["gflop"] == pytest.approx(3 * 0.057, rel=0.1)  # backward: two products for each of forward
+
+
+def test_a_training_step_changes_the_weights():
+    from open_dpt import DPTConfig, DPTForDepthEstimation
+    from open_dpt.processing.benchmark.training import _step
+
+    model = DPTForDepthEstimation(DPTConfig.from_preset("debug"))
+    before = model.head.head[0].weight.clone()
+    _step(model, torch.optim.AdamW, torch.rand(1, 3, 64, 64), torch.rand(1, 64, 64), torch.float32).run(0)
+    assert (model.head.head[0].weight != before).any() and model.head.head[0].weight.grad is None
+
+
+def test_smp_is_refused_where_it_has_no_such_encoder(tmp_path):
+    pytest.importorskip("segmentation_models_pytorch")
+    setting = candidates.Setting(tmp_path, "debug", torch.float32, "cpu", torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="no encoder like that of debug"):
+        candidates.build("smp", setting)
+
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "vit_project_depth"
+
+
+class AuthorsModel(torch.nn.Module):
+    """Stands for `dpt.models.DPTDepthModel`: parameters by its names, computed by us from a file of its layout."""
+
+    def __init__(self, backbone: str):
+        super().__init__()
+        assert backbone == "vitb16_384"
+        self.weights = torch.load(GOLDEN.with_suffix(".pt"))
+
+    def state_dict(self):
+        return self.weights
+
+    def load_state_dict(self, weights):
+        from open_dpt import DPTForDepthEstimation
+
+        assert list(weights) == list(self.weights)
+        file = Path(self.folder) / "authors.pt"
+        torch.save(weights, file)
+        self.network = DPTForDepthEstimation.from_original(file, num_attention_heads=2)
+
+    def forward(self, pixels):
+        return self.network(pixels).predicted_depth
+
+
+@pytest.fixture
+def authors(tmp_path, monkeypatch):
+    """An installed checkout of the authors' code, and a preset of the network that it has here."""
+    values = json.loads(GOLDEN.with_suffix(".json").read_text())
+    values.pop("task")
+    shape = {**candidates.DPTConfig.from_preset("debug").to_diff_dict(), **values}
+    AuthorsModel.folder = tmp_path
+    models = types.ModuleType("dpt.models")
+    models.DPTDepthModel = AuthorsModel
+    monkeypatch.setitem(sys.modules, "dpt", types.ModuleType("dpt"))
+    monkeypatch.setitem(sys.modules, "dpt.models", models)
+    monkeypatch.setitem(candidates._AUTHORS_ENCODERS, "debug", "vitb16_384")
+    return shape
+
+
+def test_the_authors_code_runs_our_weights(authors, tmp_path):
+    from open_dpt import DPTForDepthEstimation
+
+    torch.manual_seed(3)
+    config = candidates.DPTConfig(**{key: value for key, value in authors.items() if key != "model_type"})
+    for key, value in candidates._STOCK_FORM.items():
+        setattr(config, key, value)
+    model = DPTForDepthEstimation(config).eval()
+    model.to_transformers(tmp_path)
+    pixels = torch.randn(1, 3, 64, 96)
+    work = candidates.build("authors", candidates.Setting(tmp_path, "debug", torch.float32, "cpu", pixels))
+    expected = model(pixels).predicted_depth
+    assert Reference(expected.detach(), 1e-5).difference(work.output()) < 1e-5
+    with pytest.raises(ValueError, match="no encoder like that of dpt-tiny"):
+        candidates.build("authors", candidates.Setting(tmp_path, "dpt-tiny", torch.float32, "cpu", pixels))
