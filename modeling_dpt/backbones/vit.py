@@ -7,9 +7,11 @@ L = P + h*w tokens, D width.
 import torch
 from torch import nn
 from torch.nn.functional import dropout, interpolate, pad, softmax
-from transformers.activations import ACT2FN
+from transformers.activations import ACT2FN, GELUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from ..packed_linear import PackedLinear
 
 
 class TokenEmbeddings(nn.Module):
@@ -185,6 +187,8 @@ class ViTIntermediate(nn.Module):
         self.activation = ACT2FN[config.hidden_act]
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.dense, PackedLinear) and isinstance(self.activation, GELUActivation):
+            return self.dense(tokens, gelu=True)
         return self.activation(self.dense(tokens))
 
 

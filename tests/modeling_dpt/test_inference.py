@@ -1,11 +1,13 @@
 """optimize_for_inference: the same answers, fewer layers."""
 
+import copy
 import logging
 
 import pytest
 import torch
 
 from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
+from open_dpt.modeling_dpt.backbones.hybrid import fold_weight_standardization
 
 
 def with_statistics(model: torch.nn.Module) -> torch.nn.Module:
@@ -44,3 +46,46 @@ def test_depth_stays_the_same(tiny, encoder):
         expected = model(pixel_values).predicted_depth
         got = model.optimize_for_inference()(pixel_values).predicted_depth
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_stem_of_a_hybrid_standardises_its_weights_once(tiny, tmp_path, dtype):
+    torch.manual_seed(0)
+    model = DPTForDepthEstimation(tiny("hybrid")).eval().to(dtype)
+    stem, other = model.dpt.embeddings.backbone, copy.deepcopy(model.dpt.embeddings.backbone)
+    names = list(model.state_dict())
+    pixel_values = torch.randn(2, 3, 96, 160).to(dtype)
+    count = fold_weight_standardization(model)
+    assert count == sum(isinstance(module, torch.nn.Conv2d) for module in stem.modules()) > 0
+    with torch.no_grad():
+        pairs = list(zip(stem(pixel_values).feature_maps, other(pixel_values).feature_maps, strict=True))
+        expected = model(pixel_values).predicted_depth
+    # In half precision the layout in memory is another one, too, and sums may round otherwise.
+    tolerance = 0 if dtype == torch.float32 else 2**-5
+    assert all((got - plain).abs().max() <= tolerance * plain.abs().max() for got, plain in pairs)
+    # Saved, loaded and standardised again, it is the same.
+    assert names == list(model.state_dict()) and fold_weight_standardization(model) == 0
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        again = DPTForDepthEstimation.from_pretrained(tmp_path, dtype=dtype)(pixel_values).predicted_depth
+    assert (again - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 2**-5) * expected.abs().max()
+
+
+def test_gradients_still_reach_a_folded_stem(tiny):
+    model = DPTForDepthEstimation(tiny("hybrid"))
+    fold_weight_standardization(model)
+    model(torch.randn(1, 3, 96, 96)).predicted_depth.mean().backward()
+    assert all(p.grad is not None for p in model.dpt.embeddings.backbone.parameters() if p.requires_grad)
+
+
+def test_an_optimised_hybrid_can_be_compiled_and_exported(tiny):
+    torch._dynamo.reset()
+    model = DPTForDepthEstimation(tiny("hybrid")).optimize_for_inference()
+    pixel_values = torch.randn(1, 3, 96, 160)
+    with torch.no_grad():
+        expected = model(pixel_values).predicted_depth
+        compiled = torch.compile(model, backend="eager")(pixel_values).predicted_depth
+        program = torch.export.export(model, (), {"pixel_values": pixel_values}, strict=False)
+        exported = program.module()(pixel_values=pixel_values).predicted_depth
+    for got in (compiled, exported):
+        assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()

@@ -1,26 +1,32 @@
 """Packed linear layers: the same numbers as nn.Linear, whatever happens to the weight."""
 
 import copy
+import ctypes
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
 from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
+from open_dpt.modeling_dpt import packed_linear
 from open_dpt.modeling_dpt.packed_linear import PackedLinear, can_pack, pack_linears
 
-needs_packing = pytest.mark.skipif(not can_pack(), reason="this CPU or build of torch has no packed bfloat16 weights")
+needs_packing = pytest.mark.skipif(not can_pack(), reason="this CPU or build of torch has no packed weights")
+DTYPES = [torch.float32, torch.bfloat16]
 
 
-@pytest.fixture
-def linear():
+@pytest.fixture(params=DTYPES, ids=str)
+def linear(request):
+    if request.param not in packed_linear._dtypes():
+        pytest.skip(f"this CPU does not multiply {request.param} in packed form")
     torch.manual_seed(0)
-    return nn.Linear(48, 80).bfloat16()
+    return nn.Linear(48, 80).to(request.param)
 
 
 @pytest.fixture
-def features():
-    return torch.randn(2, 7, 48, generator=torch.Generator().manual_seed(1)).bfloat16()
+def features(linear):
+    return torch.randn(2, 75, 48, generator=torch.Generator().manual_seed(1)).to(linear.weight.dtype)
 
 
 def error(got: torch.Tensor, linear: nn.Linear, features: torch.Tensor) -> float:
@@ -28,27 +34,86 @@ def error(got: torch.Tensor, linear: nn.Linear, features: torch.Tensor) -> float
     return ((got.double() - exact).abs().max() / exact.abs().max()).item()
 
 
+def close(got: torch.Tensor, expected: torch.Tensor) -> bool:
+    tolerance = {torch.float32: 1e-6, torch.bfloat16: 2**-7}[expected.dtype]
+    return got.dtype == expected.dtype and bool((got - expected).abs().max() <= tolerance * expected.abs().max())
+
+
 @needs_packing
-class TestBfloat16:
+class TestPacked:
     def test_rounds_no_worse_than_the_plain_layer(self, linear, features):
         packed = PackedLinear.of(linear)
         with torch.no_grad():
-            for part in (features, features[:, 1:], features[0]):  # strided and of two axes too
+            # Strided, of two and of four axes too.
+            for part in (features, features[:, 5:], features[0], features[:, ::2], features.unflatten(1, (5, 15))):
                 got = packed(part)
-                assert packed._packed is not None and got.shape == (*part.shape[:-1], 80)
-                assert error(got, linear, part) <= max(error(linear(part), linear, part), 2**-9)
+                assert packed._packed and got.shape == (*part.shape[:-1], 80) and got.is_contiguous()
+                smallest = 2**-9 if got.dtype == torch.bfloat16 else 1e-6
+                assert error(got, linear, part) <= max(error(linear(part), linear, part), smallest)
+
+    def test_without_bias(self, linear, features):
+        linear.bias = None
+        with torch.no_grad():
+            assert close(PackedLinear.of(linear)(features), linear(features))
+
+    def test_gelu_comes_with_the_product(self, linear, features):
+        packed = PackedLinear.of(linear)
+        for part in (features, features[:1, :3]):  # packed, and too few tokens for it
+            with torch.no_grad():
+                assert close(packed(part, gelu=True), nn.functional.gelu(linear(part)))
+        inputs = features.clone().requires_grad_()
+        assert torch.equal(packed(inputs, gelu=True), nn.functional.gelu(linear(inputs)))
+
+    def test_few_or_no_tokens_are_left_to_the_plain_layer(self, linear, features):
+        packed = PackedLinear.of(linear)
+        with torch.no_grad():
+            for part in (features[:, :0], features[:0], features[0, 0], features[:, :3]):
+                assert torch.equal(packed(part), linear(part))
+        assert packed._packed is None
+
+    def test_no_number_of_tokens_has_the_weight_rearranged_at_each_call(self, features, capfd):
+        # oneDNN takes 768 channels in blocks of 48 or of 64, as the number of tokens has it.
+        linear = nn.Linear(48, 768).to(features.dtype).requires_grad_(False)
+        packed = PackedLinear.of(linear)
+        for tokens in (64, 75, 150, 577, 1201, 5000):
+            batch = torch.randn(tokens, 48).to(features.dtype)
+            packed(batch)
+            capfd.readouterr()
+            with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+                got = packed(batch)
+            ctypes.CDLL(None).fflush(None)
+            log = capfd.readouterr().out
+            assert "exec,cpu,convolution" in log and "reorder" not in log
+            assert close(got, linear(batch))
+            assert len(packed._packed) <= packed_linear.MAX_COPIES
+
+    def test_another_number_of_threads_may_pack_again(self, linear, features):
+        packed, threads = PackedLinear.of(linear.requires_grad_(False)), torch.get_num_threads()
+        try:
+            for number in (1, 2, 4):
+                torch.set_num_threads(number)
+                assert close(packed(features), linear(features))
+        finally:
+            torch.set_num_threads(threads)
+
+    def test_a_third_layout_takes_the_place_of_the_oldest(self, linear, features, monkeypatch):
+        monkeypatch.setattr(packed_linear, "_layout", lambda *key: repr(key).encode())
+        packed = PackedLinear.of(linear.requires_grad_(False))
+        for tokens in (70, 71, 72, 70):
+            assert close(packed(features[0, :tokens]), linear(features[0, :tokens]))
+        assert len(packed._packed) == packed_linear.MAX_COPIES
 
     def test_a_changed_weight_is_packed_again(self, linear, features):
         packed = PackedLinear.of(linear)
         with torch.no_grad():
             packed(features)
             packed.weight.mul_(2)
-            torch.testing.assert_close(packed(features), linear(features))
-            packed.load_state_dict(nn.Linear(48, 80).bfloat16().state_dict())
-            torch.testing.assert_close(packed(features), linear(features))
-            packed.load_state_dict(nn.Linear(48, 80).bfloat16().state_dict(), assign=True)
+            assert close(packed(features), linear(features))
+            packed.load_state_dict(nn.Linear(48, 80).to(features.dtype).state_dict())
+            assert close(packed(features), linear(features))
+            packed.load_state_dict(nn.Linear(48, 80).to(features.dtype).state_dict(), assign=True)
             expected = nn.functional.linear(features, packed.weight, packed.bias)
-        torch.testing.assert_close(packed(features), expected)
+            assert close(packed(features), expected)
 
     def test_inference_mode_and_no_grad_can_take_turns(self, linear, features):
         packed = PackedLinear.of(linear.requires_grad_(False))
@@ -60,43 +125,47 @@ class TestBfloat16:
         packed = PackedLinear.of(linear)
         with torch.no_grad():
             expected = packed(features)
-            other = copy.deepcopy(packed)
+            others = copy.deepcopy(packed), pickle.loads(pickle.dumps(packed))
             packed.weight.zero_()
-            assert torch.equal(other(features), expected)
+            assert all(torch.equal(other(features), expected) for other in others)
+
+    def test_gradients_and_autocast_are_those_of_the_plain_layer(self, linear, features):
+        gradients = []
+        for layer in (linear, PackedLinear.of(linear)):
+            layer.zero_grad()
+            inputs = features.clone().requires_grad_()
+            layer(inputs).float().square().mean().backward()
+            gradients.append((inputs.grad, layer.weight.grad.clone(), layer.bias.grad.clone()))
+        assert all(torch.equal(got, expected) for got, expected in zip(*gradients, strict=True))
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(PackedLinear.of(linear)(features.float()), linear(features.float()))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_other_types_are_left_alone(linear, features, dtype):
-    packed = PackedLinear.of(linear.to(dtype))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_types_are_left_alone(dtype):
+    linear, features = nn.Linear(48, 80).to(dtype), torch.randn(2, 75, 48).to(dtype)
+    packed = PackedLinear.of(linear)
     with torch.no_grad():
-        assert torch.equal(packed(features.to(dtype)), linear(features.to(dtype)))
+        assert torch.equal(packed(features), linear(features))
     assert packed._packed is None
-
-
-def test_gradients_and_autocast_are_those_of_the_plain_layer(linear, features):
-    gradients = []
-    for layer in (linear, PackedLinear.of(linear)):
-        layer.zero_grad()
-        inputs = features.clone().requires_grad_()
-        layer(inputs).float().square().mean().backward()
-        gradients.append((inputs.grad, layer.weight.grad.clone(), layer.bias.grad.clone()))
-    assert all(torch.equal(got, expected) for got, expected in zip(*gradients, strict=True))
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(PackedLinear.of(linear)(features.float()), linear(features.float()))
 
 
 @pytest.mark.parametrize("model_class", [DPTForDepthEstimation, DPTForSemanticSegmentation])
 @pytest.mark.parametrize("encoder", ["vit", "hybrid", "dinov2", "beit", "swin"])
-def test_models(tiny, tmp_path, encoder, model_class):
-    model = model_class(tiny(encoder)).eval().bfloat16()
-    pixel_values = torch.randn(1, 3, 3 * model.config.size_divisor, 5 * model.config.size_divisor).bfloat16()
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_models(tiny, tmp_path, encoder, model_class, dtype):
+    model = model_class(tiny(encoder)).eval().to(dtype)
+    side = 3 * model.config.size_divisor
+    pixel_values = torch.randn(5, 3, side, 2 * side).to(dtype)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         expected = model(pixel_values)[0]
         assert pack_linears(model) > 0
         got = model(pixel_values)[0]
-    # Sums in another order may round otherwise: within what bfloat16 resolves, over a few layers.
-    assert (got - expected).abs().max() <= 2**-6 * expected.abs().max()
+    if can_pack():
+        assert any(module._packed for module in model.modules() if isinstance(module, PackedLinear))
+    # Sums in another order may round otherwise: within what the type resolves, over a few layers.
+    assert (got - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 2**-6) * expected.abs().max()
     assert weights.keys() == model.state_dict().keys()
     model.save_pretrained(tmp_path)
     loaded = model_class.from_pretrained(tmp_path).state_dict()
@@ -106,7 +175,7 @@ def test_models(tiny, tmp_path, encoder, model_class):
 def test_graphs_are_made_of_plain_layers(tiny):
     torch._dynamo.reset()
     model = DPTForDepthEstimation(tiny()).bfloat16().optimize_for_inference()
-    pixel_values = torch.randn(1, 3, 48, 80).bfloat16()
+    pixel_values = torch.randn(5, 3, 48, 80).bfloat16()
     with torch.no_grad():
         expected = model(pixel_values).predicted_depth
         compiled = torch.compile(model, backend="eager", fullgraph=True)(pixel_values).predicted_depth
