@@ -70,13 +70,13 @@ class _SmallGradient(torch.autograd.Function):
 def _small_gradients(gradient: Tensor, small: torch.Size) -> Tensor:
     """Gradient (B, D, H, W) of the sum to that of each tap's map before it is enlarged and shifted: (B, 9 D, h, w)."""
     batch, channels, height, width = gradient.shape
-    padded = pad(gradient, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
-    shape = (batch, 9 * channels, *small)
-    result = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
-    for tap, part in enumerate(result.split(channels, dim=1)):
+    padded = pad(gradient.contiguous(memory_format=torch.channels_last), (1, 1, 1, 1))
+    parts = []
+    for tap in range(9):
         row, column = 2 - tap // 3, 2 - tap % 3
+        # Copied: given a view, PyTorch would go through the plain layout, which takes ten times as long.
         shifted = padded[..., row : row + height, column : column + width]
-        part.copy_(
-            torch.ops.aten.upsample_bilinear2d_backward(shifted, (height, width), (batch, channels, *small), True)
-        )
-    return result
+        shifted = shifted.contiguous(memory_format=torch.channels_last)
+        shape = (batch, channels, *small)
+        parts.append(torch.ops.aten.upsample_bilinear2d_backward(shifted, (height, width), shape, True))
+    return torch.cat(parts, dim=1)
