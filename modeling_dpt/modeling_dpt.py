@@ -17,10 +17,11 @@ from .backbones.hybrid import HybridEmbeddings
 from .backbones.vit import TokenEmbeddings, ViTEmbeddings, ViTEncoder
 from .conversion.mixin import CheckpointMixin
 from .inference import InferenceMixin
+from .int8 import Int8Mixin
 from .modeling_outputs import DPTModelOutput
 
 
-class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, PreTrainedModel):
+class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, Int8Mixin, PreTrainedModel):
     """Loading, saving, initialisation and input checks of all DPT models."""
 
     config_class = DPTConfig

@@ -1,0 +1,139 @@
+"""Products of 8-bit integers on a CPU: linear layers and 3x3 convolutions without their float weights.
+
+Weights are rounded once, with a scale for each output channel. Inputs are rounded at every call, with a scale for each
+token (linear) or each image (convolution), so that nothing has to be calibrated, and what an image gives does not
+depend on those beside it. oneDNN multiplies, through PyTorch's operators; sums are exact, in 32 bits.
+
+Legend: B batch, N tokens, I O features or channels in and out, h w size of a map.
+"""
+
+import torch
+from torch import nn
+
+from .readout import ProjectReadout
+
+# oneDNN multiplies unsigned inputs with signed weights; signed inputs are stored with this added.
+ZERO = 128
+# Of 127: leaves room for the rounding of the scale itself in bfloat16, which must not carry a value past 127.
+LARGEST = 126.75
+
+
+class Packed:
+    """Weights as integers in the layout that oneDNN multiplies, and a scale for each output channel.
+
+    They never change, so that copies of a layer share them. The layout is this machine's: it cannot be stored.
+    """
+
+    def __init__(self, weight: torch.Tensor, pack):
+        flat = weight.detach().float().flatten(1)
+        self.scales = flat.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127  # (O,)
+        integers = (flat / self.scales[:, None]).round().to(torch.int8).view(weight.shape)
+        self.zeros = torch.zeros(len(flat), dtype=torch.int32)
+        self.weight = pack(integers, self.scales)
+
+    def __deepcopy__(self, memo: dict) -> "Packed":
+        return self
+
+    def __reduce__(self):
+        raise TypeError(CANNOT_SAVE)
+
+
+CANNOT_SAVE = (
+    "quantize_int8: a quantised model cannot be saved, its weights are laid out for this machine. "
+    "Save the model before; quantising takes a second."
+)
+
+
+def quantize(values: torch.Tensor, largest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """values, in size up to `largest` (broadcast), as uint8 around `ZERO`, and what a step is worth (float32)."""
+    per_value = (LARGEST / largest.float().clamp(min=1e-30)).to(values.dtype)
+    # To int8 first: torch converts to it several times as fast as to uint8.
+    integers = (values * per_value).round_().to(torch.int8).add_(-ZERO)  # wraps around
+    return integers.view(torch.uint8), 1 / per_value.float()
+
+
+class Int8Linear(nn.Module):
+    """A linear layer for inference: (..., I) -> (..., O) in the dtype of its input."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.packed = Packed(weight, lambda integers, _: torch.ops.onednn.qlinear_prepack(integers, None))
+        self.register_buffer("bias", torch.zeros(len(weight)) if bias is None else bias.detach().clone())
+
+    @classmethod
+    def of(cls, *linears: nn.Linear) -> "Int8Linear":
+        """One layer for one or several that read the same input; their outputs stand side by side."""
+        weight = torch.cat([linear.weight for linear in linears])
+        biases = [weight.new_zeros(len(linear.weight)) if linear.bias is None else linear.bias for linear in linears]
+        return cls(weight, torch.cat(biases))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        _refuse_gradient(features)
+        rows = features.reshape(-1, self.in_features)
+        integers, steps = quantize(rows, rows.abs().amax(dim=-1, keepdim=True))
+        packed = self.packed
+        products = torch.ops.onednn.qlinear_pointwise(
+            *(integers, 1.0, ZERO, packed.weight, packed.scales, packed.zeros),
+            *(None, 1.0, 0, features.dtype, "none", [], "none"),
+        )
+        torch.addcmul(
+            self.bias, products, steps.to(products.dtype), out=products
+        )  # memory that is there already is faster
+        return products.view(*features.shape[:-1], self.out_features)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}"
+
+
+class Int8Conv2d(nn.Module):
+    """A convolution for inference: (B, I, h, w) -> (B, O, h', w') in the dtype of its input."""
+
+    def __init__(self, convolution: nn.Conv2d):
+        super().__init__()
+        self.in_channels, self.out_channels = convolution.in_channels, convolution.out_channels
+        self.geometry = (convolution.stride, convolution.padding, convolution.dilation, 1)
+        bias = convolution.bias
+        self.packed = Packed(convolution.weight, self._pack)
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def _pack(self, integers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        return torch.ops.onednn.qconv_prepack(integers, scales, 1.0, ZERO, *self.geometry)
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        _refuse_gradient(feature_map)
+        feature_map = feature_map.contiguous(memory_format=torch.channels_last)
+        outputs = [self._convolve(image) for image in feature_map.split(1)]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def _convolve(self, image: torch.Tensor) -> torch.Tensor:
+        integers, step = quantize(image, image.abs().max())
+        packed = self.packed
+        return torch.ops.onednn.qconv_pointwise(
+            *(integers, float(step), ZERO, packed.weight, packed.scales, packed.zeros),
+            *(None if self.bias is None else self.bias.float(), *self.geometry),
+            *(1.0, 0, image.dtype, "none", [], "none"),
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}"
+
+
+class Int8Readout(nn.Module):
+    """Stands in for a `ProjectReadout`: the half of the product that every token needs is of integers."""
+
+    def __init__(self, readout: ProjectReadout):
+        super().__init__()
+        projection, self.activation = readout
+        of_tokens, of_readout = projection.weight.chunk(2, dim=1)
+        self.of_tokens = Int8Linear(of_tokens, None)
+        self.of_readout = nn.Linear(len(of_readout), len(of_readout), device="meta")
+        self.of_readout.weight, self.of_readout.bias = nn.Parameter(of_readout.clone()), projection.bias
+
+    def forward(self, tokens: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
+        return self.activation(self.of_tokens(tokens) + self.of_readout(prefix[:, :1]))
+
+
+def _refuse_gradient(values: torch.Tensor) -> None:
+    if torch.is_grad_enabled() and values.requires_grad:
+        raise RuntimeError("quantize_int8: integers have no gradient. Use the model that is not quantised.")
