@@ -12,6 +12,7 @@ from .measure import OWN
 _COLUMNS = 2
 _COLOURS = {OWN: "#16794f", "": "#b9b8bf"}
 _MARKERS = "osD^vP"
+_TITLE, _BAR = 0.5, 0.24  # inches
 
 
 def draw(cases: list[dict[str, Any]], path: Path) -> None:
@@ -32,7 +33,7 @@ def draw(cases: list[dict[str, Any]], path: Path) -> None:
     grid = figure.subplots(len(heights), _COLUMNS, squeeze=False, height_ratios=heights)
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, line in zip(rows, grid, strict=False):
+    for row, line, height in zip(rows, grid, heights, strict=False):
         for panel, axes in zip(row, line, strict=False):
             axes.set_axis_on()
             axes.spines[["top", "right"]].set_visible(False)
@@ -40,7 +41,7 @@ def draw(cases: list[dict[str, Any]], path: Path) -> None:
             if len(panel) > 1:
                 _draw_lines(axes, panel)
             else:
-                _draw_bars(axes, panel[0], slots=max(len(_timed(other[0])) for other in row))
+                _draw_bars(axes, panel[0], slots=(height - _TITLE) / _BAR)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
@@ -57,14 +58,14 @@ def _panels(cases: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _height(panel: list[dict[str, Any]]) -> float:
     """In inches."""
-    return 3.2 if len(panel) > 1 else 0.5 + 0.24 * max(1, len(_timed(panel[0])))
+    return 3.2 if len(panel) > 1 else _TITLE + _BAR * max(1, len(_timed(panel[0])))
 
 
 def _timed(case: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for row in case["rows"] if row["status"] == "timed"]
 
 
-def _draw_bars(axes: Any, case: dict[str, Any], slots: int) -> None:
+def _draw_bars(axes: Any, case: dict[str, Any], slots: float) -> None:
     """Room for `slots` bars, so that all are as thick as those beside."""
     rows = _timed(case)
     values = [row["median_ms"] for row in rows]
@@ -85,7 +86,7 @@ def _draw_bars(axes: Any, case: dict[str, Any], slots: int) -> None:
             fontsize=8,
         )
     axes.set_yticks(range(len(rows)), [row["candidate"] for row in rows])
-    axes.set_ylim(max(slots, 1) - 0.5, -0.5)
+    axes.set_ylim(slots - 0.5, -0.5)
     axes.set_xlim(0, 1.35 * max((row["high_ms"] for row in rows), default=1.0))  # room for what stands beside
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -102,10 +103,17 @@ def _draw_lines(axes: Any, cases: list[dict[str, Any]]) -> None:
         colour = _COLOURS.get(label.split(",")[0], _COLOURS[""])
         marker = _MARKERS[number % len(_MARKERS)]
         axes.loglog(*zip(*sorted(points), strict=True), marker=marker, markersize=4, color=colour, label=label)
+        above = number < len(lines) / 2
+        for pixels, milliseconds in points:
+            place = {"xytext": (-3 if above else 3, 6 if above else -12), "textcoords": "offset points"}
+            axes.annotate(
+                short(milliseconds), (pixels, milliseconds), **place, fontsize=8, ha="right" if above else "left"
+            )
     sizes = {case["height"] * case["width"]: f"{case['height']}x{case['width']}" for case in cases}
     axes.set_xticks(list(sizes), list(sizes.values()))
+    axes.set_yticks([])
     axes.minorticks_off()
-    axes.set_ylabel("ms", fontsize=8)
-    axes.set_title("size: cost against image size", fontsize=9, loc="left")
+    axes.margins(x=0.12, y=0.15)
+    axes.set_title("size: ms against image size", fontsize=9, loc="left")
     if lines:
         axes.legend(fontsize=8, frameon=False)

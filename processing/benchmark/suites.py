@@ -168,7 +168,7 @@ STANDARD: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "latency",
-        {"presets": ("dpt-base",), "sizes": ((480, 640), (352, 1216)), "peers": _TORCH_AND_OPENVINO, "seconds": 8},
+        {"presets": ("dpt-base",), "sizes": ((480, 640), (352, 1216)), "peers": _TORCH_AND_OPENVINO} | _FEW,
     ),
     ("throughput", {"batch_sizes": (4,), "dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 8}),
     (
