@@ -16,6 +16,12 @@ def by_definition(convolution, feature_map, size):
     return convolution(interpolate(feature_map, size=size, mode="bilinear", align_corners=True))
 
 
+@pytest.fixture(autouse=True)
+def small_maps_pay(monkeypatch):
+    monkeypatch.setattr(upsampling, "MIN_CHANNELS", 64)
+    monkeypatch.setattr(upsampling, "MIN_ENLARGED_BYTES", {torch.float32: 0, torch.bfloat16: 0})
+
+
 @pytest.fixture
 def convolution():
     torch.manual_seed(0)
@@ -47,6 +53,17 @@ def test_the_same_to_the_last_digits(convolution, calls, batch, small, large, me
         got = upsample_and_convolve(convolution, feature_map, large)
         expected = by_definition(convolution, feature_map, large)
     assert calls and (got - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_inference_on_small_maps_goes_the_plain_way(convolution, calls, monkeypatch, dtype):
+    monkeypatch.setattr(upsampling, "MIN_ENLARGED_BYTES", {dtype: 64 * 16 * 24 * dtype.itemsize})
+    convolution, feature_map = convolution.to(dtype), torch.randn(1, 64, 8, 12, dtype=dtype)
+    with torch.no_grad():
+        upsample_and_convolve(convolution, feature_map, (16, 23))
+        assert not calls
+        upsample_and_convolve(convolution, feature_map, (16, 24))
+        assert calls
 
 
 def test_a_convolution_without_bias(calls):
