@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "hub id or folder of a model, an authors' .pt file, a folder of prediction files, FILE.py:NAME for a Python "
         "function, stock:ID for transformers' own class",
+        int8=True,
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="use so many images, spread over the data set")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images at a time (default: 1)")

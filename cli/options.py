@@ -8,17 +8,20 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def add_model_options(
-    parser: argparse.ArgumentParser, models: str = "hub id, folder, or an original .pt file of the authors"
+    parser: argparse.ArgumentParser,
+    models: str = "hub id, folder, or an original .pt file of the authors",
+    int8: bool = False,
 ) -> None:
-    """--model (what it may be: `models`), --revision, --device, --dtype."""
+    """--model (what it may be: `models`), --revision, --device, --dtype (with or without int8)."""
     parser.add_argument("--model", metavar="M", help=f"{models} (default: the small bundled demonstration model)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
         "--dtype",
-        choices=("auto", *DTYPES),
+        choices=("auto", *DTYPES, *(["int8"] if int8 else [])),
         default="float32",
-        help="of weights and arithmetic (default: float32); auto: fastest that the device multiplies in hardware",
+        help="of weights and arithmetic (default: float32); auto: fastest that the device multiplies in hardware"
+        + ("; int8: 8-bit products on the CPU, slightly different answers" if int8 else ""),
     )
 
 

@@ -28,7 +28,7 @@ FORMATS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser, {name: meaning for name, (meaning, _) in FORMATS.items()}, default=["png16", "color"])
-    add_model_options(parser)
+    add_model_options(parser, int8=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ FORMATS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser, {name: meaning for name, (meaning, _) in FORMATS.items()}, default=list(FORMATS))
-    add_model_options(parser)
+    add_model_options(parser, int8=True)
     looks = parser.add_mutually_exclusive_group()
     looks.add_argument(
         "--multi-scale",

@@ -77,6 +77,11 @@ class Int8Mixin:
         return super()._apply(function, *args, **kwargs)
 
 
+def dtype_name(model: nn.Module) -> str:
+    """What a model computes in, as people write it: a dtype of torch, or int8."""
+    return "int8" if getattr(model, "is_int8", False) else str(model.dtype).removeprefix("torch.")
+
+
 def _check(model: nn.Module) -> None:
     if model.device.type != "cpu":
         raise ValueError(

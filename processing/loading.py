@@ -14,6 +14,7 @@ from ..configuration.hub_errors import commit_of, is_known_missing
 from ..modeling_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
 from ..modeling_dpt.conversion import load_original
 from ..modeling_dpt.fingerprint import fingerprint
+from ..modeling_dpt.int8 import dtype_name
 from .image_processing_dpt import DPTImageProcessor
 
 MODEL_CLASSES = {"depth": DPTForDepthEstimation, "segmentation": DPTForSemanticSegmentation}
@@ -54,7 +55,7 @@ class Loaded:
         """What a prediction depends on, as JSON data."""
         return {
             "model": self.fingerprint(),
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "dtype": dtype_name(self.model),
             "image size": dict(self.processor.size),
         }
 
@@ -76,14 +77,16 @@ def load_model(
         task: "depth" or "segmentation"; None for what the checkpoint is made for.
         revision: branch, tag or commit of a hub id.
         device: of torch.
-        dtype: name of a torch dtype.
+        dtype: name of a torch dtype, or "int8" for `quantize_int8` (CPU only).
         image_size: (height, width) that the processor resizes to, instead of its own.
         overrides: config values that replace those of an authors' file.
 
     Raises:
-        ModelError: nothing has this name, or the checkpoint is of another task (WrongTaskError).
+        ModelError: nothing has this name, the checkpoint is of another task (WrongTaskError), or int8 and no CPU.
         OSError: the hub cannot be asked, or a file cannot be read.
     """
+    if dtype == "int8" and torch.device(device).type != "cpu":
+        raise ModelError(f"int8: is for the CPU, got device {device}. Choose device cpu, or another dtype.")
     location = locate(name)
     if Path(location).is_file():
         model, preprocessing = load_original(location, **(overrides or {}))
@@ -99,7 +102,9 @@ def load_model(
     if image_size is not None:
         processor.size = {"height": image_size[0], "width": image_size[1]}
         processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
-    model = model.to(device=device, dtype=getattr(torch, dtype)).eval()
+    model = model.to(device=device, dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype)).eval()
+    if dtype == "int8":
+        model.quantize_int8()
     called = BUNDLED_NAME if name in (None, BUNDLED) else name
     return Loaded(model, processor, called, commit_of(location, revision))
 

@@ -46,7 +46,7 @@ def load_adapter(
         spec: What to evaluate.
         task: "depth", "ordinal" or "segmentation".
         kind: What the answers mean (a key of `base.KINDS[task]`), where nothing says so or what says so is wrong.
-        device, dtype: Of models, as torch calls them.
+        device, dtype: Of models, as torch calls them; or "int8" for `quantize_int8`, on the CPU.
         revision: Branch, tag or commit of a hub id.
         prediction_scale: Of prediction files with whole numbers: stored value / scale = metres.
 
@@ -98,6 +98,8 @@ def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revi
     from ...processing.loading import locate
     from .stock_model import StockModel
 
+    if dtype == "int8":
+        raise AdapterError(f"{name}: int8 is for our own class, got transformers'. Use own:{name}, or another dtype.")
     if _model_type(name, revision) == "open_dpt":
         raise AdapterError(
             f"{name}: stored as open_dpt, which transformers has no class for. Write a stock copy with "

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...modeling_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
 from ...modeling_dpt.fingerprint import fingerprint
+from ...modeling_dpt.int8 import dtype_name
 from ...processing import DPTImageProcessor, predict_depth, predict_segmentation
 from ...processing.multi_scale import MultiScale
 from ...processing.settings import DEFAULTS, ENCODER_SETTINGS
@@ -107,7 +108,7 @@ class OwnModel:
             revision=self.revision,
             fingerprint=fingerprint(self.model),
             processor={"class": "DPTImageProcessor", **{key: getattr(self.processor, key) for key in DEFAULTS}},
-            dtype=str(self.model.dtype).removeprefix("torch."),
+            dtype=dtype_name(self.model),
             device=str(self.model.device),
             uses_protocol_inference=True,
             notes=list(self._notes),

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,12 @@ def _compile(model: nn.Module, setting: Setting) -> nn.Module:
     """On graphics cards with CUDA graphs, which spare the launching of one kernel after the other."""
     on_cuda = torch.device(setting.device).type == "cuda"
     return torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+
+
+def _int8(setting: Setting) -> Work:
+    _only_on_cpu(setting)
+    model = load_own(setting.folder).quantize_int8()
+    return replace(_module_work(model, replace(setting, pixels=setting.pixels.to(model.dtype))), judged=False)
 
 
 def _transformers(setting: Setting) -> Work:
@@ -261,6 +267,7 @@ _BUILDERS: dict[str, Callable[[Setting], Work]] = {
     OWN: _optimized,
     f"{OWN}, loaded": _loaded,
     f"{OWN}, compiled": _compiled,
+    f"{OWN}, int8": _int8,
     "transformers": _transformers,
     "transformers-compiled": _transformers_compiled,
     "authors": _authors,

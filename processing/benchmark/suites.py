@@ -20,6 +20,7 @@ WAYS = {
     "optimized": "after optimize_for_inference()",
     "loaded": "as from_pretrained gives it",
     "compiled": "optimized, then torch.compile, on CUDA with its graphs",
+    "int8": "after quantize_int8(), on a CPU, whatever the dtype",
 }
 
 

@@ -80,6 +80,15 @@ def test_dtype_auto_says_what_it_takes_and_why(predict, photo, tmp_path, monkeyp
     np.testing.assert_array_equal(auto, named)
 
 
+def test_int8_is_close_and_never_continues_a_run_in_another_dtype(predict, photo, tmp_path, capsys):
+    for dtype in ("float32", "int8"):
+        assert predict(photo, "--format", "npy", "--dtype", dtype, "--device", "cpu", output=tmp_path / dtype) == 0
+    exact, quantized = (np.load(tmp_path / dtype / "photo_disparity.npy") for dtype in ("float32", "int8"))
+    assert 0 < np.abs(quantized - exact).max() < 0.1 * np.ptp(exact)
+    assert predict(photo, "--format", "npy", "--dtype", "bfloat16", output=tmp_path / "int8") == 2
+    assert "int8" in capsys.readouterr().err
+
+
 def test_without_a_word_results_are_those_of_float32(predict, photo, tmp_path, capsys):
     assert predict(photo, "--format", "npy") == 0
     assert "dtype" not in capsys.readouterr().err

@@ -187,3 +187,9 @@ def test_the_authors_code_runs_our_weights(authors, tmp_path):
     assert Reference(expected.detach(), 1e-5).difference(work.output()) < 1e-5
     with pytest.raises(ValueError, match="no encoder like that of dpt-tiny"):
         candidates.build("authors", candidates.Setting(tmp_path, "dpt-tiny", torch.float32, "cpu", pixels))
+
+
+def test_int8_is_one_of_our_ways_and_its_difference_is_told_but_not_judged():
+    (case,) = run_suite("latency", **{**TINY, "dtypes": ("bfloat16",)}, ways=("optimized", "int8"), peers=())
+    row = case["rows"][-1]
+    assert (row["candidate"], row["status"]) == ("open_dpt, int8", "timed") and row["difference"] > 0

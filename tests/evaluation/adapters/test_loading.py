@@ -34,6 +34,14 @@ def test_nothing_is_the_bundled_model(spec):
         load_adapter(spec, "segmentation")
 
 
+def test_int8_is_for_our_class_on_a_cpu(tiny_depth_folder):
+    assert load_adapter(str(tiny_depth_folder), "depth", dtype="int8").describe()["dtype"] == "int8"
+    with pytest.raises(AdapterError, match=r"int8 is for our own class, got transformers'"):
+        load_adapter("stock:Intel/dpt-large", "depth", dtype="int8")
+    with pytest.raises(ValueError, match="int8: is for the CPU, got device cuda"):
+        load_adapter(str(tiny_depth_folder), "depth", device="cuda", dtype="int8")
+
+
 def test_our_folders_and_authors_files_are_run_by_our_classes(
     tiny_depth_folder, tiny_segmentation_folder, pytestconfig
 ):
