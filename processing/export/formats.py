@@ -3,7 +3,9 @@
 A format is an entry of `FORMATS` and its two functions; nothing elsewhere asks which one it is.
 """
 
+import errno
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,7 +74,7 @@ def _write_onnx(
 ) -> None:
     import onnx_ir
 
-    size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
+    size = _weight_bytes(program)
     onnx = torch.onnx.export(
         program,
         input_names=["image"],
@@ -135,7 +137,16 @@ def _open_openvino(path: Path) -> Runner:
 def _write_program(
     program: Program, path: Path, text: dict[str, str], opset: int | None, dtype: str, photos: Photos
 ) -> None:
-    torch.export.save(program, path, extra_files={"open_dpt.json": json.dumps(text)})
+    try:
+        torch.export.save(program, path, extra_files={"open_dpt.json": json.dumps(text)})
+    except RuntimeError as error:  # torch's writer does not say why it could not write
+        if shutil.disk_usage(path.parent).free > _weight_bytes(program):
+            raise
+        raise OSError(errno.ENOSPC, "no space left on device") from error
+
+
+def _weight_bytes(program: Program) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
 
 
 def _open_program(path: Path) -> Runner:

@@ -1,6 +1,7 @@
 """Exported files run in their own runtimes and give what processor, model and post-processing give."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -312,6 +313,21 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch):
     monkeypatch.setattr(formats_module, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"needs onnx, onnxscript, openvino, not installed. .*'open-dpt\[export\]'"):
         find_format("openvino")
+
+
+def test_a_full_disk_is_told_as_such_by_torch_too(tmp_path, monkeypatch):
+    model, processor = _model()
+
+    def full(*_, **__):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("torch.export.save", full)
+    with pytest.raises(RuntimeError, match="inline_container"):  # there is space: something else is wrong
+        export_model(model, processor, tmp_path / "m.pt2", "torch-export")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match=r"m\.pt2: no space left on device"):
+        export_model(model, processor, tmp_path / "m.pt2", "torch-export")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_encoder_alone_is_no_kind(tmp_path):
