@@ -104,7 +104,10 @@ def load_model(
         processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
     model = model.to(device=device, dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype)).eval()
     if dtype == "int8":
-        model.quantize_int8()
+        try:
+            model.quantize_int8()
+        except RuntimeError as error:  # not this CPU
+            raise ModelError(str(error)) from None
     called = BUNDLED_NAME if name in (None, BUNDLED) else name
     return Loaded(model, processor, called, commit_of(location, revision))
 

@@ -179,8 +179,8 @@ def test_a_model_that_is_prepared_or_elsewhere_is_refused(tiny):
         DPTForDepthEstimation(tiny()).optimize_for_inference().quantize_int8()
 
 
-def test_a_cpu_without_such_instructions_is_told(tiny, monkeypatch, caplog):
+def test_a_cpu_without_such_products_is_refused(tiny, monkeypatch):
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: False)
-    with caplog.at_level(logging.WARNING, logger="open_dpt"):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {})
+    with pytest.raises(RuntimeError, match=r"needs a CPU with 8-bit dot products \(VNNI\)"):
         DPTForDepthEstimation(tiny()).quantize_int8()
-    assert "no instructions for 8-bit products (VNNI)" in caplog.text
