@@ -163,9 +163,11 @@ _TORCH_AND_OPENVINO = ("transformers", "authors", "smp", "openvino")
 # What `open-dpt bench` measures when no suite is named: within 15 minutes on two cores.
 STANDARD: list[tuple[str, dict[str, Any]]] = [
     ("latency", {"presets": ("dpt-tiny", "dpt-base"), "sizes": ((384, 384),), "seconds": 8}),
+    ("latency", {"presets": ("dpt-large",), "sizes": ((384, 384),), "peers": _TORCH_AND_OPENVINO, "seconds": 8}),
     (
         "latency",
-        {"presets": ("dpt-hybrid", "dpt-large"), "sizes": ((384, 384),), "peers": _TORCH_AND_OPENVINO, "seconds": 8},
+        {"presets": ("dpt-hybrid",), "sizes": ((384, 384),), "dtypes": ("bfloat16",), "peers": _TORCH_AND_OPENVINO}
+        | _FEW,
     ),
     (
         "latency",
