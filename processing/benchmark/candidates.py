@@ -237,6 +237,8 @@ def _onnxruntime(setting: Setting) -> Work:
             torch.onnx.export(_DepthOnly(load_own(setting.folder)).eval(), (setting.pixels,), file, **options)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Else its threads go on spinning after a call, and slow down whoever comes next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: setting.pixels.numpy()}
 

@@ -1,0 +1,52 @@
+"""torch.compile for a stream of images of mixed sizes, which a machine without a compiler survives."""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.fx.experimental import _config as shapes
+
+logger = logging.getLogger(__name__)
+
+
+def compile_model(model: nn.Module, **options: Any) -> nn.Module:
+    """Compile a model in place, once for all heights and widths.
+
+    The first call compiles (a minute or more; what it makes is kept on disk by PyTorch and found again). The size of
+    the pretraining, images of few patches, and batches of one and of more are compiled apart. Where compiling fails,
+    as on a machine without a C++ compiler, one warning says so and the model runs as before.
+
+    Measure before you keep it: on a CPU the prepared model may be faster as it is.
+
+    Args:
+        model: Any; prepare it with `optimize_for_inference` first.
+        options: Of `torch.compile`.
+
+    Returns:
+        The model itself. Saving, copying and training are as before.
+    """
+    # Not through `model.compile`: what fails there fails the call.
+    model._compiled_call_impl = _CompiledCall(model, options)
+    return model
+
+
+class _CompiledCall:
+    """What the model calls instead of its own call."""
+
+    def __init__(self, model: nn.Module, options: dict[str, Any]):
+        self.model = model
+        self.compiled = torch.compile(model._call_impl, **{"dynamic": True} | options)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            # Else equal sides of the first image would be taken for a rule, and an oblong one compiled anew.
+            with shapes.patch(use_duck_shape=False):
+                return self.compiled(*arguments, **named)
+        except Exception as error:
+            result = self.model._call_impl(*arguments, **named)  # what fails here, too, is the caller's to know
+            self.model._compiled_call_impl = None
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(f"compiling failed, the model runs uncompiled ({reason}).", stacklevel=2)
+            return result
