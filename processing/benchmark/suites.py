@@ -160,7 +160,7 @@ SUITES = {
 _FEW = {"seconds": 0, "rounds": 2}
 _TORCH_AND_OPENVINO = ("transformers", "authors", "smp", "openvino")
 
-# What `open-dpt bench` measures when no suite is named: within 15 minutes on two cores.
+# What `open-dpt bench` measures when no suite is named: chosen for 15 minutes on two cores.
 STANDARD: list[tuple[str, dict[str, Any]]] = [
     ("latency", {"presets": ("dpt-tiny", "dpt-base"), "sizes": ((384, 384),), "seconds": 8}),
     ("latency", {"presets": ("dpt-large",), "sizes": ((384, 384),), "peers": _TORCH_AND_OPENVINO, "seconds": 8}),
