@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)} (default: a selection)")
     parser.add_argument("--preset", type=_names, metavar="P,P...", help="sizes of the network, such as dpt-base")
     parser.add_argument("--size", type=_sizes, metavar="HxW,...", help="of the network's input")
-    parser.add_argument("--dtype", type=_names, metavar="D,D...", help=f"{', '.join(DTYPES)}, or fp32, bf16, fp16")
+    parser.add_argument("--dtype", type=_names, metavar="D,D...", help=f"{', '.join(DTYPES)}, fp32, bf16, fp16, auto")
     parser.add_argument("--batch-size", type=_numbers, metavar="N,N...", help="images that run together")
     parser.add_argument(
         "--peers", type=_names, metavar="P,P...", help="the others, or none (default: all of the suite)"

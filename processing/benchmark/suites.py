@@ -97,7 +97,7 @@ class Options:
     Args:
         presets: Names of sizes of the network; every one with each size, batch size and dtype.
         sizes: (height, width) of the network's input; for folders, of the processor.
-        dtypes: Of weights and arithmetic; for training, of autocast.
+        dtypes: Of weights and arithmetic; for training, of autocast. "auto": what `choose_dtype` says of the device.
         batch_sizes: Images that run together.
         peers: Names from `PEERS`; None: all that the suite knows, without those that need compiling.
         ways: Names from `WAYS`.
@@ -148,7 +148,7 @@ SUITES = {
     "folder": Suite(
         "photos of mixed sizes to files, from decoding to writing",
         "folder",
-        {"batch_sizes": (4,)},
+        {},
         ("presets", "sizes", "dtypes"),
     ),
     "loading": Suite(
@@ -195,7 +195,7 @@ def options_for(suite: str, **given: Any) -> Options:
     for key in given:
         _known("option", key, [field.name for field in fields(Options)])
     options = replace(Options(**SUITES[suite].defaults), **given)
-    options = replace(options, dtypes=tuple(_SHORT_DTYPES.get(name, name) for name in options.dtypes))
+    options = replace(options, dtypes=tuple(_dtype(name, options.device) for name in options.dtypes))
     from ...configuration import PRESETS
 
     for subject, names, known in [
@@ -245,6 +245,14 @@ def chosen_peers(suite: str, options: Options) -> list[str]:
     if options.peers is None:
         return [name for name, peer in there.items() if peer.by_default]
     return [name for name in there if name in options.peers]
+
+
+def _dtype(name: str, device: str) -> str:
+    if name != "auto":
+        return _SHORT_DTYPES.get(name, name)
+    from ..dtypes import choose_dtype  # imports torch
+
+    return choose_dtype(device)[0]
 
 
 def _known(subject: str, name: str, known: Iterable[str]) -> None:

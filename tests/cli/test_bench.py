@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from open_dpt.cli.main import main
+from open_dpt.cli.main import _parser, main
 from open_dpt.processing.benchmark import suites
 
 
@@ -105,6 +105,11 @@ def test_bad_requests_are_refused_in_one_line_before_anything_runs(words, told, 
     assert main(["bench", *words]) == 2
     err = capsys.readouterr().err
     assert told in err and len(err.strip().splitlines()) == 1 and err.startswith("open-dpt bench: ")
+
+
+def test_a_folder_is_measured_as_predict_goes_through_it():
+    predict = _parser().parse_args(["predict", "photos"])
+    assert suites.options_for("folder").batch_sizes == (predict.batch_size,)
 
 
 @pytest.mark.parametrize("words", [["--size", "0"], ["--batch-size", "1,x"], ["--rounds", "-1"]])

@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from open_dpt.processing import dtypes
 from open_dpt.processing.benchmark import candidates, measure, suites, timing
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
@@ -200,6 +201,12 @@ def test_cases_are_counted_before_they_are_measured():
 
 def test_short_names_of_dtypes():
     assert options_for("latency", dtypes=("bf16", "float32")).dtypes == ("bfloat16", "float32")
+
+
+def test_dtype_auto_is_what_the_device_is_fast_in(monkeypatch):
+    monkeypatch.setattr(dtypes, "choose_dtype", lambda device: ({"cuda:1": "float16"}.get(device, "float32"), ""))
+    assert options_for("folder", dtypes=("auto", "bf16"), device="cuda:1").dtypes == ("float16", "bfloat16")
+    assert options_for("latency", dtypes=("auto",)).dtypes == ("float32",)
 
 
 def test_the_standard_selection_is_valid_and_covers_every_suite():
