@@ -46,8 +46,8 @@ def convolved_first(
     Returns:
         (B, K, H, W), channels-last.
     """
-    rows = _bands(feature_map.shape[2], size[0], ROWS)
-    columns = _bands(feature_map.shape[3], size[1], COLUMNS)
+    rows = bands(feature_map.shape[2], size[0], ROWS)
+    columns = bands(feature_map.shape[3], size[1], COLUMNS)
     result = None
     for number, image in enumerate(feature_map.permute(0, 2, 3, 1)):  # (h, w, C)
         for band, tall in zip(rows, _tall_strips(image, weight, bias, rows), strict=True):
@@ -106,7 +106,7 @@ class _Band(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _bands(small: int, large: int, length: int) -> tuple[_Band, ...]:
+def bands(small: int, large: int, length: int) -> tuple[_Band, ...]:
     """The matrix that upsamples one axis for three taps, shifts each by -1, 0, 1 and adds them."""
     # In float32 as PyTorch computes positions, so that results agree with its own to the last digits.
     step = torch.tensor(small - 1, dtype=torch.float32) / max(large - 1, 1)

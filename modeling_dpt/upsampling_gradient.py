@@ -3,7 +3,8 @@
 Autograd would keep the enlarged map, the largest tensor of a training step, and convolve at its size twice more.
 Here the small map is kept, and the products are a quarter.
 
-Legend: B batch, C D channels in and out, h w the small size, H W the large one.
+Legend: B batch, C D channels in and out, h w the small size, H W the large one, r c row and column of one of the nine
+taps.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
+
+from .convolving_first import COLUMNS, ROWS, bands
 
 Forward = Callable[[Tensor, Tensor, Tensor | None, tuple[int, int]], Tensor]
 
@@ -68,15 +70,24 @@ class _SmallGradient(torch.autograd.Function):
 
 
 def _small_gradients(gradient: Tensor, small: torch.Size) -> Tensor:
-    """Gradient (B, D, H, W) of the sum to that of each tap's map before it is enlarged and shifted: (B, 9 D, h, w)."""
-    batch, channels, height, width = gradient.shape
-    padded = pad(gradient.contiguous(memory_format=torch.channels_last), (1, 1, 1, 1))
-    parts = []
-    for tap in range(9):
-        row, column = 2 - tap // 3, 2 - tap % 3
-        # Copied: given a view, PyTorch would go through the plain layout, which takes ten times as long.
-        shifted = padded[..., row : row + height, column : column + width]
-        shifted = shifted.contiguous(memory_format=torch.channels_last)
-        shape = (batch, channels, *small)
-        parts.append(torch.ops.aten.upsample_bilinear2d_backward(shifted, (height, width), shape, True))
-    return torch.cat(parts, dim=1)
+    """Gradient (B, D, H, W) of the sum to that of each tap's map before it is enlarged and shifted: (B, 9 D, h, w).
+
+    By the transposes of the matrices that enlarge and shift, in float32, channels-last.
+    """
+    batch, channels, *large = gradient.shape
+    height, width = small
+    rows, columns = bands(height, large[0], ROWS), bands(width, large[1], COLUMNS)
+    small_gradients = gradient.new_empty(batch, height, width, 9 * channels)
+    sums = gradient.new_empty(3 * height, 3 * width * channels, dtype=torch.float32)  # (y, r), (x, c, D)
+    for image, small_gradient in zip(gradient.permute(0, 3, 2, 1), small_gradients, strict=True):  # (W, H, D)
+        sums.zero_()
+        for band in rows:
+            wide = image[:, band.start : band.stop].to(torch.float32, memory_format=torch.contiguous_format)
+            tall = wide.new_zeros(3 * width, wide[0].numel())  # (x, c), (rows, D)
+            for part in columns:
+                tall[3 * part.first : 3 * part.last].addmm_(part.weights.T, wide[part.start : part.stop].flatten(1))
+            tall = tall.view(3 * width, -1, channels).transpose(0, 1).flatten(1)
+            sums[3 * band.first : 3 * band.last].addmm_(band.weights.T, tall)
+        taps = sums.view(height, 3, width, 3 * channels).transpose(1, 2)
+        small_gradient.view(height, width, 3, 3 * channels).copy_(taps)
+    return small_gradients.permute(0, 3, 1, 2)
