@@ -12,7 +12,7 @@ from open_dpt.assets import bundled_model_path
 from open_dpt.modeling_dpt.backbones.vit import ViTSelfAttention
 from open_dpt.modeling_dpt.fingerprint import fingerprint
 from open_dpt.modeling_dpt.int8_attention import Int8SelfAttention, attend
-from open_dpt.modeling_dpt.int8_layers import Int8Conv2d, Int8Linear, Int8Readout, quantize
+from open_dpt.modeling_dpt.int8_layers import Int8Conv2d, Int8Linear, Int8Readout, around_zero_point, in_steps
 from open_dpt.modeling_dpt.readout import ProjectReadout
 
 pytestmark = pytest.mark.skipif(
@@ -36,12 +36,12 @@ def rounded(values: torch.Tensor, dims: tuple[int, ...], most: float) -> torch.T
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(1, 1, 48), (2, 7, 48), (3, 2, 5, 48)])
+@pytest.mark.parametrize("shape", [(1, 1, 48), (2, 4, 48), (2, 7, 48), (3, 2, 5, 48)])
 def test_linear_multiplies_rounded_inputs_with_rounded_weights(dtype, bias, shape):
     linear = torch.nn.Linear(48, 80, bias=bias).requires_grad_(False)
     features = torch.randn(shape).to(dtype)
     got = Int8Linear.of(linear).to(dtype)(features)
-    twin = rounded(features.float(), (-1,), 126.75) @ rounded(linear.weight, (1,), 127).T
+    twin = rounded(features.float(), (-1,), 126.25) @ rounded(linear.weight, (1,), 127).T
     twin = twin if linear.bias is None else twin + linear.bias
     assert got.shape == (*shape[:-1], 80) and got.dtype == dtype
     assert error(got, twin) < (1e-5 if dtype == torch.float32 else 0.01)
@@ -63,7 +63,7 @@ def test_convolution_multiplies_rounded_inputs_with_rounded_weights(dtype, geome
     got = Int8Conv2d(convolution).to(dtype)(feature_map)
     twin = copy.deepcopy(convolution)
     twin.weight.copy_(rounded(convolution.weight, (1, 2, 3), 127))
-    expected = twin(rounded(feature_map.float(), (1, 2, 3), 126.75))
+    expected = twin(rounded(feature_map.float(), (1, 2, 3), 126.25))
     assert got.shape == expected.shape and got.dtype == dtype
     assert error(got, expected) < (1e-5 if dtype == torch.float32 else 0.015)
 
@@ -73,11 +73,11 @@ def test_every_size_of_values_survives(dtype):
     for scale in (1e-12, 1.0, 1e12):
         for _ in range(20):  # the largest of a row is the one that could wrap around
             values = torch.randn(64, 16).to(dtype) * scale
-            integers, step = quantize(values, values.abs().amax(-1, keepdim=True))
-            got = (integers.float() - 128) * step.float()
+            whole, steps = in_steps(values, (-1,))
+            got = (around_zero_point(whole.to(torch.int8)).float() - 128) / steps.float()
             assert (got - values.float()).abs().max() <= 0.012 * values.float().abs().max()
-    integers, step = quantize(torch.zeros(2, 3, dtype=dtype), torch.zeros(2, 1, dtype=dtype))
-    assert (integers == 128).all() and step.isfinite().all()
+    whole, steps = in_steps(torch.zeros(2, 3, dtype=dtype), (-1,))
+    assert (whole == 0).all() and steps.isfinite().all()
 
 
 def test_what_is_not_a_number_stays_so():
