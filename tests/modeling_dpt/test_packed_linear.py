@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
-from open_dpt.modeling_dpt import packed_linear
-from open_dpt.modeling_dpt.packed_linear import PackedLinear, can_pack, pack_linears
+from open_dpt.modeling_dpt import packed_weight
+from open_dpt.modeling_dpt.packed_linear import PackedLinear, pack_linears
+from open_dpt.modeling_dpt.packed_weight import can_pack
 
 needs_packing = pytest.mark.skipif(not can_pack(), reason="this CPU or build of torch has no packed weights")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -18,7 +19,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 
 @pytest.fixture(params=DTYPES, ids=str)
 def linear(request):
-    if request.param not in packed_linear._dtypes():
+    if request.param not in packed_weight._dtypes():
         pytest.skip(f"this CPU does not multiply {request.param} in packed form")
     torch.manual_seed(0)
     return nn.Linear(48, 80).to(request.param)
@@ -47,7 +48,7 @@ class TestPacked:
             # Strided, of two and of four axes too.
             for part in (features, features[:, 5:], features[0], features[:, ::2], features.unflatten(1, (5, 15))):
                 got = packed(part)
-                assert packed._packed and got.shape == (*part.shape[:-1], 80) and got.is_contiguous()
+                assert packed._packed.copies and got.shape == (*part.shape[:-1], 80) and got.is_contiguous()
                 smallest = 2**-9 if got.dtype == torch.bfloat16 else 1e-6
                 assert error(got, linear, part) <= max(error(linear(part), linear, part), smallest)
 
@@ -69,7 +70,7 @@ class TestPacked:
         with torch.no_grad():
             for part in (features[:, :0], features[:0], features[0, 0], features[:, :3]):
                 assert torch.equal(packed(part), linear(part))
-        assert packed._packed is None
+        assert not packed._packed.copies
 
     def test_no_number_of_tokens_has_the_weight_rearranged_at_each_call(self, features, capfd):
         # oneDNN takes 768 channels in blocks of 48 or of 64, as the number of tokens has it.
@@ -85,7 +86,7 @@ class TestPacked:
             log = capfd.readouterr().out
             assert "exec,cpu,convolution" in log and "reorder" not in log
             assert close(got, linear(batch))
-            assert len(packed._packed) <= packed_linear.MAX_COPIES
+            assert len(packed._packed.copies) <= packed_weight.MAX_COPIES
 
     def test_another_number_of_threads_may_pack_again(self, linear, features):
         packed, threads = PackedLinear.of(linear.requires_grad_(False)), torch.get_num_threads()
@@ -97,11 +98,13 @@ class TestPacked:
             torch.set_num_threads(threads)
 
     def test_a_third_layout_takes_the_place_of_the_oldest(self, linear, features, monkeypatch):
-        monkeypatch.setattr(packed_linear, "_layout", lambda *key: repr(key).encode())
+        monkeypatch.setattr(packed_weight, "_layouts", {})
+        numbers = iter(range(9))
+        monkeypatch.setattr(packed_weight, "_layout", lambda packed: bytes([next(numbers)]))
         packed = PackedLinear.of(linear.requires_grad_(False))
         for tokens in (70, 71, 72, 70):
             assert close(packed(features[0, :tokens]), linear(features[0, :tokens]))
-        assert len(packed._packed) == packed_linear.MAX_COPIES
+        assert len(packed._packed.copies) == packed_weight.MAX_COPIES
 
     def test_a_changed_weight_is_packed_again(self, linear, features):
         packed = PackedLinear.of(linear)
@@ -147,7 +150,7 @@ def test_other_types_are_left_alone(dtype):
     packed = PackedLinear.of(linear)
     with torch.no_grad():
         assert torch.equal(packed(features), linear(features))
-    assert packed._packed is None
+    assert not packed._packed.copies
 
 
 @pytest.mark.parametrize("model_class", [DPTForDepthEstimation, DPTForSemanticSegmentation])
@@ -163,7 +166,7 @@ def test_models(tiny, tmp_path, encoder, model_class, dtype):
         assert pack_linears(model) > 0
         got = model(pixel_values)[0]
     if can_pack():
-        assert any(module._packed for module in model.modules() if isinstance(module, PackedLinear))
+        assert any(module._packed.copies for module in model.modules() if isinstance(module, PackedLinear))
     # Sums in another order may round otherwise: within what the type resolves, over a few layers.
     assert (got - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 2**-6) * expected.abs().max()
     assert weights.keys() == model.state_dict().keys()

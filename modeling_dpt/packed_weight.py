@@ -1,0 +1,113 @@
+"""Weights as oneDNN multiplies them, so that no product rearranges its weight.
+
+Every product here is that of a 1x1 convolution over tokens, for which oneDNN has faster code than for matrices. In
+bfloat16 rearranging alone takes a fifth of every product.
+
+Legend: L tokens, G groups of channels with a weight each, C D channels in and out of a group.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+# Copies of a weight that are kept; numbers of tokens that differ much can need two.
+MAX_COPIES = 2
+
+_layouts: dict[tuple, bytes] = {}
+_GEOMETRY = ([0, 0], [1, 1], [1, 1])  # padding, stride, dilation of a 1x1 convolution
+
+
+def can_pack() -> bool:
+    """Whether this machine and build of torch gain from packed weights."""
+    return bool(_dtypes())
+
+
+def pays_packed(features: Tensor, weight: Tensor) -> bool:
+    """Whether a layer should multiply with a packed weight: on a CPU, for inference, in a dtype that gains by it."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False  # a graph is optimised by whoever runs it
+    if not (features.dtype == weight.dtype and features.dtype in _dtypes() and features.device.type == "cpu"):
+        return False
+    learns = torch.is_grad_enabled() and (features.requires_grad or weight.requires_grad)
+    return not learns and not torch.is_autocast_enabled("cpu")
+
+
+class PackedWeight:
+    """Packed copies of a layer's weight: made when they are first needed, and again after the weight has changed.
+
+    Args:
+        factor: From the weight to what is multiplied with, (G*D, C); None: the weight itself.
+        groups: G.
+    """
+
+    def __init__(self, factor: Callable[[Tensor], Tensor] | None = None, groups: int = 1):
+        self.factor, self.groups = factor, groups
+        self.copies: dict[bytes, Tensor] = {}
+        self._made_from: tuple | None = None
+
+    def multiply(
+        self, tokens: Tensor, weight: Tensor, bias: Tensor | None = None, activation: tuple[str, str] = ("none", "")
+    ) -> Tensor:
+        """(L, G*C) -> (L, G*D).
+
+        Args:
+            tokens: Contiguous.
+            weight: The layer's, (D, C, ...).
+            bias: (G*D,)
+            activation: Name and algorithm of what comes after the product at no cost.
+        """
+        packed = self._for_tokens(weight, len(tokens))
+        name, algorithm = activation
+        product = torch.ops.mkldnn._convolution_pointwise(
+            tokens[None, None].permute(0, 3, 1, 2), packed, bias, *_GEOMETRY, self.groups, name, [], algorithm
+        )  # (1, G*D, 1, L), channels-last
+        return product.permute(0, 2, 3, 1)[0, 0]
+
+    def _for_tokens(self, weight: Tensor, tokens: int) -> Tensor:
+        identity, weight = id(weight), weight.detach()
+        state = (identity, weight.data_ptr(), None if weight.is_inference() else weight._version)
+        if self._made_from != state:
+            self.copies, self._made_from = {}, state
+        # Another layout than oneDNN wants would be rearranged, slowly, at each call. Only oneDNN knows its rules: what
+        # it chose for a weight of this shape and so many tokens is remembered. Few layouts serve all numbers.
+        case = (*weight.shape[:2], self.groups, weight.dtype, tokens, torch.get_num_threads())
+        copies = self.copies  # threads may share a model: one's copy must not vanish from under another
+        if (packed := copies.get(_layouts.get(case))) is None:
+            factor = weight if self.factor is None else self.factor(weight)
+            packed = _pack(factor, self.groups, tokens)
+            layout = _layouts[case] = _layout(packed)
+            copies[layout] = packed
+            for oldest in list(copies)[:-MAX_COPIES]:
+                copies.pop(oldest, None)
+        return packed
+
+    def __reduce__(self) -> tuple:
+        # What is packed can be neither copied nor pickled, and need not be.
+        return type(self), (self.factor, self.groups)
+
+
+@lru_cache(maxsize=1)
+def _dtypes() -> frozenset[torch.dtype]:
+    operations = ("_reorder_convolution_weight", "_convolution_pointwise", "_get_mkldnn_serialized_md")
+    # With AVX2 oneDNN's convolution is slower than the plain product.
+    if not (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
+        and all(hasattr(torch.ops.mkldnn, name) for name in operations)
+    ):
+        return frozenset()
+    half = {torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set()
+    return frozenset({torch.float32} | half)
+
+
+def _pack(factor: Tensor, groups: int, tokens: int) -> Tensor:
+    rows, columns = factor.shape
+    return torch.ops.mkldnn._reorder_convolution_weight(
+        factor.view(rows, columns, 1, 1), *_GEOMETRY, groups, [1, groups * columns, 1, tokens]
+    )
+
+
+def _layout(packed: Tensor) -> bytes:
+    return bytes(torch.ops.mkldnn._get_mkldnn_serialized_md(packed).tolist())
