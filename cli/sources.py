@@ -57,7 +57,7 @@ def _expand(argument: str, output: Path) -> list[tuple[str, Path]]:
             if file.suffix.lower() in IMAGE_SUFFIXES
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
             and not file.absolute().is_relative_to(output)
-            and file.is_file()
+            and (file.is_file() or _is_broken_link(file))
         ]
         if not files:
             raise RequestError(f"{argument}: this folder holds no image ({' '.join(sorted(IMAGE_SUFFIXES))}).")
@@ -104,6 +104,11 @@ def _counts(names: list[str]) -> dict[str, int]:
     for name in names:
         counts[name.casefold()] = counts.get(name.casefold(), 0) + 1
     return counts
+
+
+def _is_broken_link(path: Path) -> bool:
+    """A link to nothing is an image that cannot be read, not one less."""
+    return path.is_symlink() and not path.exists()
 
 
 def _is_url(text: str) -> bool:

@@ -130,6 +130,35 @@ def test_unreadable_images_are_named_and_the_others_done(predict, photos, tmp_pa
     assert _visible(tmp_path / "out") == ["a_disparity.npy", "c_disparity.npy"]
 
 
+def test_what_photos_come_as(predict, photos, tmp_path, capsys, monkeypatch):
+    pixels = np.random.default_rng(1).integers(0, 256, (40, 64), dtype=np.uint8)
+    grey, turned = Image.fromarray(pixels), Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(photos / "wide.png")
+    grey.save(photos / "grey.png")
+    grey.convert("CMYK").save(photos / "cmyk.jpg")
+    grey.convert("RGB").save(photos / "turned.jpg", exif=turned)
+    Image.new("RGB", (1, 1)).save(photos / "one.png")
+    (photos / "text.png").write_text("no picture")
+    (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    Image.new("RGB", (120, 100)).save(photos / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)  # Pillow warns of a.png, refuses huge.png
+    assert predict(photos, "--format", "npy") == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'out'}: 8 done, 3 failed\n"
+    told = {
+        "gone.jpg": "no such file. Check the path.",
+        "huge.png": "must have at most 8,000 pixels",
+        "text.png": "not an image in a format that Pillow reads.",
+    }
+    for line, (name, reason) in zip(captured.err.splitlines(), told.items(), strict=True):
+        assert line.startswith(f"failed: {photos / name}: ") and reason in line
+    sizes = {name: np.load(tmp_path / f"out/{name}_disparity.npy").shape for name in ("turned", "one", "cmyk")}
+    assert sizes == {"turned": (64, 40), "one": (1, 1), "cmyk": (40, 64)}
+    wide, grey = (np.load(tmp_path / f"out/{name}_disparity.npy") for name in ("wide", "grey"))
+    np.testing.assert_array_equal(wide, grey)
+
+
 def test_a_second_run_does_only_what_is_left(predict, photos, tmp_path, capsys):
     assert predict(photos, "--format", "npy") == 0
     written = (tmp_path / "out" / "a_disparity.npy").stat().st_mtime_ns

@@ -31,6 +31,13 @@ def test_a_folder_gives_its_images_and_leaves_out_hidden_ones_and_the_output(tre
     }
 
 
+def test_a_link_to_nothing_counts_as_an_image(tree):
+    (tree / "gone.jpg").symlink_to(tree / "nowhere.jpg")
+    (tree / "folder.jpg").mkdir()
+    names = _names([tree], output=tree / "out")
+    assert "gone" in names and "folder" not in names
+
+
 def test_names_differ_also_without_case(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
