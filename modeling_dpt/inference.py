@@ -41,7 +41,8 @@ class InferenceMixin:
         self.requires_grad_(False)
         if can_pack():
             done.append(f"{pack_linears(self)} linear layers packed for the CPU")
-            done.append(f"{use_winograd(self.neck)} convolutions with fewer products in float32")
+            neck = getattr(self, "neck", nn.Identity())  # the encoder alone has none
+            done.append(f"{use_winograd(neck)} convolutions with fewer products in float32")
         logger.info("optimize_for_inference: %s", ", ".join(done))
         return self
 
