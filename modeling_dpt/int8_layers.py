@@ -86,7 +86,7 @@ class Int8Linear(nn.Module):
             *(around_zero_point(integers), 1.0, ZERO, packed.weight, packed.scales, packed.zeros),
             *(None, 1.0, 0, features.dtype, "none", [], "none"),
         )[: len(whole)]
-        torch.addcmul(self.bias, products, 1 / steps, out=products)  # memory that is there already is faster
+        torch.addcmul(self.bias, products, steps.reciprocal_(), out=products)  # memory that is there already is faster
         return products.view(*features.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
