@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     got = _cells(loaded, bundled_photo_path())
     print(f"{'time':<16} {time.perf_counter() - start:.2f} s for one photo, first run")
     if arguments.record:
-        stored.write_text(json.dumps({"weights": loaded.fingerprint(), "cells": got}) + "\n")
+        stored.write_text(json.dumps({"weights": loaded.fingerprint, "cells": got}) + "\n")
         print(f"stored as expected in {stored}")
         return 0
     return _compare(got, json.loads(stored.read_text())["cells"], _TOLERANCES[arguments.dtype])

@@ -4,25 +4,34 @@ import argparse
 import json
 from pathlib import Path
 
+from ..processing.benchmark.suites import SHORT_DTYPES
+
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 def add_model_options(
     parser: argparse.ArgumentParser,
     models: str = "hub id, folder, or an original .pt file of the authors",
-    int8: bool = False,
+    inference: bool = False,
 ) -> None:
-    """--model (what it may be: `models`), --revision, --device, --dtype (with or without int8)."""
+    """--model (what it may be: `models`), --revision, --device, --dtype; for inference also int8 and --compile."""
     parser.add_argument("--model", metavar="M", help=f"{models} (default: the small bundled demonstration model)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
         "--dtype",
-        choices=("auto", *DTYPES, *(["int8"] if int8 else [])),
+        type=lambda name: SHORT_DTYPES.get(name, name),
+        choices=("auto", *DTYPES, *(["int8"] if inference else [])),
         default="float32",
         help="of weights and arithmetic (default: float32); auto: fastest that the device multiplies in hardware"
-        + ("; int8: 8-bit products on the CPU, slightly different answers" if int8 else ""),
+        + ("; int8: 8-bit products on the CPU, slightly different answers" if inference else ""),
     )
+    if inference:
+        parser.add_argument(
+            "--compile",
+            action="store_true",
+            help="torch.compile, meant for GPUs and many images: the first take minutes, and a CPU gained nothing by it",
+        )
 
 
 def add_image_options(parser: argparse.ArgumentParser, formats: dict[str, str], default: list[str]) -> None:
@@ -107,7 +116,7 @@ def _names(text: str, known: dict[str, str]) -> list[str]:
 
 def size(text: str) -> tuple[int, int]:
     """(height, width) from one number or HEIGHTxWIDTH."""
-    sides = [positive(side) for side in text.lower().split("x")]
-    if len(sides) > 2:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or "" in sides:
         raise argparse.ArgumentTypeError(f"must be one number or HEIGHTxWIDTH, got {text}")
-    return sides[0], sides[-1]
+    return positive(sides[0]), positive(sides[-1])

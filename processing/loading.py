@@ -40,21 +40,25 @@ class WrongTaskError(ModelError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to predict, the processor it goes with, what to call it, and its commit on the hub."""
+    """A model ready to predict, and what it goes with.
+
+    Args:
+        model, processor: Of one checkpoint.
+        name: What to call it.
+        fingerprint: Identifies the weights wherever they lie and whatever dtype they were loaded in.
+        commit: On the hub.
+    """
 
     model: Any
     processor: Any
     name: str
+    fingerprint: str
     commit: str | None = None
-
-    def fingerprint(self) -> str:
-        """Identifies the weights wherever they lie."""
-        return fingerprint(self.model)
 
     def settings(self) -> dict[str, Any]:
         """What a prediction depends on, as JSON data."""
         return {
-            "model": self.fingerprint(),
+            "model": self.fingerprint,
             "dtype": dtype_name(self.model),
             "image size": dict(self.processor.size),
         }
@@ -102,6 +106,7 @@ def load_model(
     if image_size is not None:
         processor.size = {"height": image_size[0], "width": image_size[1]}
         processor.ensure_multiple_of = math.lcm(processor.ensure_multiple_of or 1, model.config.size_divisor)
+    weights = fingerprint(model)
     model = model.to(device=device, dtype=torch.float32 if dtype == "int8" else getattr(torch, dtype)).eval()
     if dtype == "int8":
         try:
@@ -109,7 +114,7 @@ def load_model(
         except RuntimeError as error:  # not this CPU
             raise ModelError(str(error)) from None
     called = BUNDLED_NAME if name in (None, BUNDLED) else name
-    return Loaded(model, processor, called, commit_of(location, revision))
+    return Loaded(model, processor, called, weights, commit_of(location, revision))
 
 
 def locate(name: str | None) -> str:

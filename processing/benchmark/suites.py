@@ -13,7 +13,7 @@ from typing import Any
 Size = tuple[int, int]
 
 DTYPES = ("float32", "bfloat16", "float16")
-_SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 # Ways to run our own model, for suites of the bare network.
 WAYS = {
@@ -249,7 +249,7 @@ def chosen_peers(suite: str, options: Options) -> list[str]:
 
 def _dtype(name: str, device: str) -> str:
     if name != "auto":
-        return _SHORT_DTYPES.get(name, name)
+        return SHORT_DTYPES.get(name, name)
     from ..dtypes import choose_dtype  # imports torch
 
     return choose_dtype(device)[0]

@@ -47,6 +47,7 @@ def test_an_error_is_one_line_and_debug_shows_its_origin(capsys):
         (["--format", "png16,jpg"], "unknown format 'jpg'; choose from png16, color, side-by-side, npy, npz, pfm"),
         (["--batch-size", "0"], "must be 1 or more, got 0"),
         (["--image-size", "1x2x3"], "must be one number or HEIGHTxWIDTH, got 1x2x3"),
+        (["--image-size", "384x"], "must be one number or HEIGHTxWIDTH, got 384x"),
         (["--dtype", "int4"], "invalid choice: 'int4'"),
     ],
 )

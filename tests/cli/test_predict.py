@@ -75,7 +75,7 @@ def test_dtype_auto_says_what_it_takes_and_why(predict, photo, tmp_path, monkeyp
     assert predict(photo, "--format", "npy", "--dtype", "auto") == 0
     told = capsys.readouterr().err.splitlines()
     assert "--dtype auto: bfloat16, multiplied in hardware by this CPU (avx512_bf16)" in told
-    assert predict(photo, "--format", "npy", "--dtype", "bfloat16", output=tmp_path / "named") == 0
+    assert predict(photo, "--format", "npy", "--dtype", "bf16", output=tmp_path / "named") == 0
     auto, named = (np.load(tmp_path / folder / "photo_disparity.npy") for folder in ("out", "named"))
     np.testing.assert_array_equal(auto, named)
 
@@ -182,6 +182,8 @@ def test_results_of_other_settings_are_kept(predict, photos, capsys):
     assert predict(photos, "--format", "npy", "--image-size", "96") == 2
     assert "another image size. Choose another --output" in capsys.readouterr().err
     assert predict(photos, "--format", "npy", "--image-size", "96", "--overwrite") == 0
+    assert predict(photos, "--format", "npy", "--image-size", "96", "--dtype", "bfloat16") == 2
+    assert "made with another dtype. Choose" in capsys.readouterr().err
 
 
 def test_a_full_disk_stops_the_run_which_then_continues(predict, photos, tmp_path, capsys, monkeypatch):
