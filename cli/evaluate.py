@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "hub id or folder of a model, an authors' .pt file, a folder of prediction files, FILE.py:NAME for a Python "
         "function, stock:ID for transformers' own class",
-        int8=True,
+        inference=True,
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="use so many images, spread over the data set")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images at a time (default: 1)")
@@ -93,7 +93,7 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
     from ..evaluation.adapters.loading import load_adapter
     from ..evaluation.evaluator import evaluate
     from ..training.ending import end_training
-    from .models import quiet_libraries, resolve_device, resolve_dtype
+    from .models import compile_for, quiet_libraries, resolve_device, resolve_dtype
 
     quiet_libraries()
     accelerator = Accelerator(cpu=arguments.device == "cpu")
@@ -109,6 +109,10 @@ def _evaluate(arguments: argparse.Namespace, protocol: Any) -> int:
         revision=arguments.revision,
         prediction_scale=quantisation if arguments.prediction_scale is None else arguments.prediction_scale,
     )
+    model = getattr(adapter, "model", None)
+    if arguments.compile and model is None:
+        raise RequestError(f"--compile: is for models of this library or of transformers, got {arguments.model}.")
+    compile_for(arguments, model)
     output = arguments.output or Path("open_dpt_output") / _file_name(protocol.name) / _file_name(adapter.name)
     if output.is_file():
         raise RequestError(f"{output}: is a file, --output must be a folder.")

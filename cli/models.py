@@ -40,6 +40,16 @@ def load(name: str | None, task: str | None, **options: Any) -> Loaded:
         raise RequestError(f"{error} Use `open-dpt {_TASK_COMMANDS[error.found]}`.") from None
 
 
+def compile_for(arguments: argparse.Namespace, model: Any) -> None:
+    """Compile the model if the options ask for it, saying that it takes time."""
+    if not arguments.compile:
+        return
+    from ..modeling_dpt.compiling import compile_model
+
+    compile_model(model)
+    _tell("--compile: the first images take minutes; what PyTorch keeps of it makes the next run start faster")
+
+
 def resolve_device(name: str) -> str:
     """Turn "auto" into the fastest device there is, and check a named one.
 
@@ -69,9 +79,13 @@ def resolve_dtype(name: str, device: str) -> str:
     from ..processing.dtypes import choose_dtype
 
     chosen, reason = choose_dtype(device)
-    if os.environ.get("RANK", "0") == "0":  # the first of several processes
-        print(f"--dtype auto: {chosen}, {reason}", file=sys.stderr)
+    _tell(f"--dtype auto: {chosen}, {reason}")
     return chosen
+
+
+def _tell(line: str) -> None:
+    if os.environ.get("RANK", "0") == "0":  # the first of several processes
+        print(line, file=sys.stderr)
 
 
 def quiet_libraries() -> None:

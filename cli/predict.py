@@ -28,14 +28,14 @@ FORMATS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser, {name: meaning for name, (meaning, _) in FORMATS.items()}, default=["png16", "color"])
-    add_model_options(parser, int8=True)
+    add_model_options(parser, inference=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
     sources = find_sources(arguments.images, output=arguments.output)
 
     from ..processing import predict_depth
-    from .models import load_for
+    from .models import compile_for, load_for
 
     loaded = load_for(arguments, "depth")
     kind = "disparity" if loaded.model.config.depth_estimation_type == "relative" else "depth"
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings=loaded.settings(),  # of the weights as they are stored
         overwrite=arguments.overwrite,
     )
-    loaded.model.optimize_for_inference()
+    compile_for(arguments, loaded.model.optimize_for_inference())
     return image_run.run(
         lambda images: predict_depth(
             loaded.model, loaded.processor, images, batch_size=arguments.batch_size, errors="yield"

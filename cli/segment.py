@@ -30,7 +30,7 @@ FORMATS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_image_options(parser, {name: meaning for name, (meaning, _) in FORMATS.items()}, default=list(FORMATS))
-    add_model_options(parser, int8=True)
+    add_model_options(parser, inference=True)
     looks = parser.add_mutually_exclusive_group()
     looks.add_argument(
         "--multi-scale",
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     sources = find_sources(arguments.images, output=arguments.output)
 
     from ..processing import predict_segmentation
-    from .models import load_for
+    from .models import compile_for, load_for
 
     loaded = load_for(arguments, "segmentation")
     strategy = _strategy(arguments, loaded)
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings=loaded.settings() | _look(arguments, strategy),  # of the weights as they are stored
         overwrite=arguments.overwrite,
     )
-    loaded.model.optimize_for_inference()
+    compile_for(arguments, loaded.model.optimize_for_inference())
     return image_run.run(
         lambda images: predict_segmentation(
             loaded.model,

@@ -1,14 +1,11 @@
 """torch.compile for a stream of images of mixed sizes, which a machine without a compiler survives."""
 
-import logging
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
 from torch.fx.experimental import _config as shapes
-
-logger = logging.getLogger(__name__)
 
 
 def compile_model(model: nn.Module, **options: Any) -> nn.Module:
@@ -33,20 +30,24 @@ def compile_model(model: nn.Module, **options: Any) -> nn.Module:
 
 
 class _CompiledCall:
-    """What the model calls instead of its own call."""
+    """What the model calls instead of its own call; threads may share it."""
 
     def __init__(self, model: nn.Module, options: dict[str, Any]):
         self.model = model
-        self.compiled = torch.compile(model._call_impl, **{"dynamic": True} | options)
+        self.compiled: Any = torch.compile(model._call_impl, **{"dynamic": True} | options)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        compiled = self.compiled
+        if compiled is None:
+            return self.model._call_impl(*arguments, **named)
         try:
             # Else equal sides of the first image would be taken for a rule, and an oblong one compiled anew.
             with shapes.patch(use_duck_shape=False):
-                return self.compiled(*arguments, **named)
+                return compiled(*arguments, **named)
         except Exception as error:
             result = self.model._call_impl(*arguments, **named)  # what fails here, too, is the caller's to know
-            self.model._compiled_call_impl = None
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warnings.warn(f"compiling failed, the model runs uncompiled ({reason}).", stacklevel=2)
+            if self.compiled is not None:
+                self.compiled = None
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                warnings.warn(f"compiling failed, the model runs uncompiled ({reason}).", stacklevel=1)
             return result
