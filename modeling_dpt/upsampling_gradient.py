@@ -7,7 +7,7 @@ Legend: B batch, C D channels in and out, h w the small size, H W the large one,
 taps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -46,48 +46,49 @@ class _SmallGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient):
         # The convolution is a sum of nine shifted 1x1 convolutions, and a 1x1 convolution commutes with upsampling.
-        # So the gradient of each tap is made small, and then all nine go through one 1x1 convolution of 9 D channels.
+        # So the gradient of each tap is made small, and then all nine go through one product with 9 D channels.
         feature_map, weight = ctx.saved_tensors
         _, needs_map, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        of_taps = _small_gradients(gradient, feature_map.shape[-2:])
-        mixing = weight.permute(2, 3, 0, 1).flatten(0, 2)[..., None, None]  # (9 D, C, 1, 1)
-        of_map, of_mixing, _ = torch.ops.aten.convolution_backward(
-            of_taps,
-            feature_map,
-            mixing,
-            None,
-            [1, 1],
-            [0, 0],
-            [1, 1],
-            False,
-            [0, 0],
-            1,
-            [needs_map, needs_weight, False],
-        )
-        of_weight = of_mixing.view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1) if needs_weight else None
+        pixels = feature_map.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h*w, C)
+        mixing = weight.permute(2, 3, 0, 1).flatten(0, 2)  # (9 D, C)
+        of_pixels = torch.empty_like(pixels, memory_format=torch.contiguous_format) if needs_map else None
+        of_mixing = torch.zeros_like(mixing, dtype=torch.float32)
+        if needs_map or needs_weight:
+            # Image by image: of a batch the nine would be the largest tensor of a step.
+            for number, of_taps in enumerate(_small_gradients(gradient, feature_map.shape[-2:])):
+                if needs_map:
+                    torch.mm(of_taps, mixing, out=of_pixels[number])
+                if needs_weight:
+                    of_mixing += of_taps.T @ pixels[number]
+        of_map = of_pixels.unflatten(1, feature_map.shape[-2:]).permute(0, 3, 1, 2) if needs_map else None
+        of_weight = of_mixing.view(3, 3, *weight.shape[:2]).permute(2, 3, 0, 1).to(weight.dtype)
         of_bias = gradient.sum((0, 2, 3)) if needs_bias else None
-        return None, of_map, of_weight, of_bias, None
+        return None, of_map, of_weight if needs_weight else None, of_bias, None
 
 
-def _small_gradients(gradient: Tensor, small: torch.Size) -> Tensor:
-    """Gradient (B, D, H, W) of the sum to that of each tap's map before it is enlarged and shifted: (B, 9 D, h, w).
+def _small_gradients(gradient: Tensor, small: torch.Size) -> Iterator[Tensor]:
+    """Gradient (B, D, H, W) of the sum to those of the taps' maps before they are enlarged and shifted.
 
-    By the transposes of the matrices that enlarge and shift, in float32, channels-last.
+    By the transposes of the matrices that enlarge and shift, in float32.
+
+    Yields:
+        (h*w, 9 D) for each image, always in the same memory.
     """
-    batch, channels, *large = gradient.shape
+    channels, *large = gradient.shape[1:]
     height, width = small
     rows, columns = bands(height, large[0], ROWS), bands(width, large[1], COLUMNS)
-    small_gradients = gradient.new_empty(batch, height, width, 9 * channels)
+    small_gradient = gradient.new_empty(height, width, 3, 3 * channels)  # y, x, r, (c, D)
     sums = gradient.new_empty(3 * height, 3 * width * channels, dtype=torch.float32)  # (y, r), (x, c, D)
-    for image, small_gradient in zip(gradient.permute(0, 3, 2, 1), small_gradients, strict=True):  # (W, H, D)
+    tall = gradient.new_empty(3 * width, ROWS * channels, dtype=torch.float32)  # (x, c), (rows, D)
+    for image in gradient.permute(0, 3, 2, 1):  # (W, H, D)
         sums.zero_()
         for band in rows:
-            wide = image[:, band.start : band.stop].to(torch.float32, memory_format=torch.contiguous_format)
-            tall = wide.new_zeros(3 * width, wide[0].numel())  # (x, c), (rows, D)
-            for part in columns:
-                tall[3 * part.first : 3 * part.last].addmm_(part.weights.T, wide[part.start : part.stop].flatten(1))
-            tall = tall.view(3 * width, -1, channels).transpose(0, 1).flatten(1)
-            sums[3 * band.first : 3 * band.last].addmm_(band.weights.T, tall)
-        taps = sums.view(height, 3, width, 3 * channels).transpose(1, 2)
-        small_gradient.view(height, width, 3, 3 * channels).copy_(taps)
-    return small_gradients.permute(0, 3, 1, 2)
+            wide = image[:, band.start : band.stop].to(torch.float32, memory_format=torch.contiguous_format).flatten(1)
+            part = tall[:, : wide.shape[1]].zero_()
+            for column in columns:
+                weights = column.weights.T
+                part[3 * column.first : 3 * column.last].addmm_(weights, wide[column.start : column.stop])
+            strip = part.view(3 * width, -1, channels).transpose(0, 1).flatten(1)
+            sums[3 * band.first : 3 * band.last].addmm_(band.weights.T, strip)
+        small_gradient.copy_(sums.view(height, 3, width, 3 * channels).transpose(1, 2))
+        yield small_gradient.view(height * width, 9 * channels)
