@@ -11,13 +11,12 @@ from accelerate.utils import set_seed
 from torch import nn
 
 from .checkpoints import read_manifest, resumable, whole_checkpoints
-from .memory import keep_freed_memory
 from .optimizers import build_optimizer, parameter_groups
 from .plan import Plan, make_plan
 
 
 def make_accelerator(args: argparse.Namespace) -> Accelerator:
-    """Join the other processes, and seed what is not a function of the step: new weights. On a CPU, keep freed memory.
+    """Join the other processes, and seed what is not a function of the step: new weights.
 
     Raises:
         ValueError: the device cannot do this --mixed_precision, or the processes do not know of each other.
@@ -30,8 +29,6 @@ def make_accelerator(args: argparse.Namespace) -> Accelerator:
             "ACCELERATE_USE_CPU=true."
         )
     set_seed(args.seed)
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
     return accelerator
 
 
