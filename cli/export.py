@@ -17,8 +17,9 @@ the model on a photo before it takes its name. Its metadata say what it takes an
   open-dpt export --format torch-export --dtype bfloat16 --output dpt.pt2
   open-dpt export my_model/ --format openvino --dtype int8 --calibrate my_photos/"""
 
-# Known before torch is imported; a test compares them with processing.export.FORMATS.
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "openvino": ".xml"}
+# How the files of a format end, the named one first. Known before torch is imported; a test compares them with
+# processing.export.FORMATS.
+SUFFIXES = {"onnx": (".onnx", ".onnx.data"), "torch-export": (".pt2",), "openvino": (".xml", ".bin")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,23 +56,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    suffix = SUFFIXES[arguments.format]
+    suffix = SUFFIXES[arguments.format][0]
     output = arguments.output or Path((Path(arguments.model or "dpt-tiny").stem or "model") + suffix)
     if output.is_dir():
         raise RequestError(f"{output}: is a folder. Name a file in it that ends in {suffix}.")
-    if output.exists() and not arguments.overwrite:
-        raise RequestError(f"{output}: exists. Choose another --output, or replace it with --overwrite.")
+    for file in (output, *(output.with_suffix(each) for each in SUFFIXES[arguments.format])):
+        if file.exists() and not arguments.overwrite:
+            raise RequestError(f"{file}: exists. Choose another --output, or replace it with --overwrite.")
 
     from ..processing.export import export_model
-    from ..processing.export.formats import find_format
+    from ..processing.export.exporting import check_request
     from .info import licence_of
     from .models import load
     from .sources import find_sources
 
+    check_request(
+        output,
+        arguments.format,
+        dtype=arguments.dtype,
+        dynamic=arguments.dynamic,
+        input_size=arguments.input_size,
+        opset=arguments.opset,
+        calibrate=arguments.calibrate is not None,
+    )
     photos = None
     if arguments.calibrate is not None:
         photos = [source.location for source in find_sources([arguments.calibrate], output=output)]
-    find_format(arguments.format, arguments.dtype)  # a missing package is told before gigabytes are loaded
     task = arguments.task or _stated_task(arguments.model, arguments.revision)
     loaded = load(arguments.model, task, revision=arguments.revision, image_size=arguments.image_size)
     exported = export_model(
@@ -88,7 +98,9 @@ def run(arguments: argparse.Namespace) -> int:
         licence=licence_of(arguments.model, arguments.revision),
     )
     text = exported.text
-    print(f"{output}: {text['kind']} ({text['unit']}), {_megabytes(output):.1f} MB, opset {text.get('opset', 'none')}")
+    megabytes = sum(file.stat().st_size for file in exported.files) / 1e6
+    beside = "".join(f" with {file.name} beside it" for file in exported.files if file != output)
+    print(f"{output}: {text['kind']} ({text['unit']}), {megabytes:.1f} MB{beside}, opset {text.get('opset', 'none')}")
     for where, difference in exported.differences.items():
         print(f"  {where}: differs from PyTorch by {difference:.1e}")
     return 0
@@ -112,9 +124,3 @@ def _stated_task(name: str | None, revision: str | None) -> str | None:
             f"{name}: its config.json does not say what it predicts. Name it with --task depth or --task segmentation."
         )
     return task
-
-
-def _megabytes(path: Path) -> float:
-    """Size of a file and of those that hold its weights."""
-    files = [path, path.with_suffix(".bin"), path.with_name(path.name + ".data")]
-    return sum(file.stat().st_size for file in dict.fromkeys(files) if file.is_file()) / 1e6

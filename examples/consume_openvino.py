@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import openvino
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def main(model: str, photo: str, output: str) -> None:
@@ -15,11 +15,13 @@ def main(model: str, photo: str, output: str) -> None:
     text = graph.get_rt_info("open_dpt").value
     # The plugin chooses bfloat16 where the machine has it; {"INFERENCE_PRECISION_HINT": "f32"} is exact.
     run = openvino.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-    image = np.asarray(Image.open(photo).convert("RGB"))
+    image = np.asarray(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
     prediction = run(image[None])[0]  # (1, height, width)
     np.save(output, prediction[0])
     print(f"{text['kind']} ({text['unit']}) by {text['model']}: {prediction.min():.3g} to {prediction.max():.3g}")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

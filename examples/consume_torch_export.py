@@ -8,14 +8,14 @@ import sys
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def main(model: str, photo: str, output: str) -> None:
     extra = {"open_dpt.json": ""}
     graph = torch.export.load(model, extra_files=extra).module()
     text = json.loads(extra["open_dpt.json"])
-    image = torch.from_numpy(np.array(Image.open(photo).convert("RGB")))
+    image = torch.from_numpy(np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB")))
     with torch.inference_mode():
         prediction = graph(image[None])  # (1, height, width)
     np.save(output, prediction[0].numpy())
@@ -23,4 +23,6 @@ def main(model: str, photo: str, output: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -28,11 +28,15 @@ from .quantize import calibration_images
 
 @dataclass(frozen=True)
 class Exported:
-    """A written file, what it says about itself, and by how much it differs from the model at each checked size."""
+    """A written file, what it says about itself, and by how much it differs from the model at each checked size.
+
+    `files` are all that it consists of, `path` the last of them: weights may lie beside it, and must go where it goes.
+    """
 
     path: Path
     text: dict[str, str]
     differences: dict[str, float]
+    files: tuple[Path, ...]
 
 
 def export_model(
@@ -73,16 +77,19 @@ def export_model(
         OSError: the file cannot be written, or a photo cannot be read.
         ImageError: a file for `calibrate` is no image.
     """
-    kind_of(model)
-    chosen = find_format(format, dtype)
-    opset = _checked_opset(chosen, format, dtype, opset)
-    if calibrate is not None and dtype != "int8":
-        raise ExportError(f"calibrate: photos are for dtype int8, got {dtype!r}. Leave them out.")
     path = Path(path)
-    if path.suffix != chosen.suffix:
-        raise ExportError(f"{path}: a file of format {format} must end in {chosen.suffix}. Rename it.")
+    given = calibrate is not None
+    chosen = check_request(
+        path, format, dtype=dtype, dynamic=dynamic, input_size=input_size, opset=opset, calibrate=given
+    )
+    opset = opset or next(iter(chosen.opsets), None)
+    kind_of(model)
+    if getattr(model, "is_int8", False):
+        raise ExportError(
+            "model: has 8-bit weights of quantize_int8 already. Load it again, and choose dtype int8 here."
+        )
     size = None if dynamic else tuple(input_size or processor.size.values())
-    _check_sizes(model.config.size_divisor, processor, input_size, size)
+    _check_sizes(model.config.size_divisor, processor, size)
     sizes = list(CHECKED_SIZES) if size is None else [size]
     text = describe(
         model, processor, name=name, weights=fingerprint(model), licence=licence, dtype=dtype, input_size=size
@@ -93,38 +100,58 @@ def export_model(
     computed = chosen.dtypes[dtype]
     photos = list(calibration_images(calibrate, size)) if dtype == "int8" else []
     if photos:
-        text["calibrated"] = (
-            f"on {len(photos) // 2} {'bundled' if calibrate is None else 'given'} photos, each mirrored"
-        )
-    with _new_files(path) as temporary, _quiet():
+        text["calibrated"] = f"on {len(photos) // 2} {'given' if given else 'bundled'} photos, each mirrored"
+    files: list[Path] = []
+    with _new_files(path, files) as temporary, _quiet():
         graph = ImageToPrediction(exportable(model, computed), processor).eval()
         program = _program(graph, example(sizes), dynamic=dynamic)
         del graph
         chosen.write(program, temporary, text, opset, dtype, iter(photos))
         del program
         differences = check(chosen.open(temporary), _reference(model, computed), processor, dtype, sizes)
-    return Exported(path, text, differences)
+    return Exported(path, text, differences, tuple(files))
 
 
-def _checked_opset(chosen: Format, format: str, dtype: str, opset: int | None) -> int | None:
-    if dtype not in chosen.dtypes:
-        known = ", ".join(chosen.dtypes)
-        raise ExportError(f"dtype: {format} holds {known}, got {dtype!r}. {chosen.remedy}".strip())
-    if opset is None:
-        return chosen.opsets[0] if chosen.opsets else None
-    if not chosen.opsets:
+def check_request(
+    path: Path,
+    format: str,
+    *,
+    dtype: str = "float32",
+    dynamic: bool = False,
+    input_size: tuple[int, int] | None = None,
+    opset: int | None = None,
+    calibrate: bool = False,
+) -> Format:
+    """What is wrong with a request whatever the model is, told before gigabytes are fetched and loaded.
+
+    Args: as of `export_model`; `calibrate`: whether there are photos.
+
+    Raises:
+        ExportError, OSError: as `export_model`.
+    """
+    chosen = find_format(format, dtype)
+    if opset is not None and not chosen.opsets:
         raise ExportError(f"opset: {format} has no operator versions, got {opset}. Leave it out.")
-    if opset not in chosen.opsets:
+    if opset is not None and opset not in chosen.opsets:
         low, high = min(chosen.opsets), max(chosen.opsets)
         raise ExportError(f"opset: must be {low} to {high} for {format}, got {opset}.")
-    return opset
+    if calibrate and dtype != "int8":
+        raise ExportError(f"calibrate: photos are for dtype int8, got {dtype!r}. Choose int8, or leave them out.")
+    if input_size is not None and dynamic:
+        given = f"{input_size[0]} x {input_size[1]}"
+        raise ExportError(f"input size: a dynamic graph takes any, got {given}. Leave one of the two out.")
+    if path.suffix != chosen.suffix:
+        raise ExportError(f"{path}: a file of format {format} must end in {chosen.suffix}. Rename it.")
+    with explained_errors(path):
+        os.stat(os.path.join(path.parent, "."))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+    return chosen
 
 
-def _check_sizes(divisor: int, processor: Any, wanted: tuple[int, int] | None, size: tuple[int, int] | None) -> None:
+def _check_sizes(divisor: int, processor: Any, size: tuple[int, int] | None) -> None:
     """Whether every image that the graph takes becomes an input that the network takes."""
     aim = processor.size["height"], processor.size["width"]
-    if wanted is not None and size is None:
-        raise ExportError(f"input size: a dynamic graph takes any, got {wanted[0]} x {wanted[1]}. Leave one out.")
     if size is not None and min(size) < SMALLEST_SIDE:
         raise ExportError(f"input size: sides must be {SMALLEST_SIDE} or more, got {size[0]} x {size[1]}.")
     if processor.do_resize and min(aim) < divisor:
@@ -184,16 +211,14 @@ def _reference(model: Any, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def _new_files(path: Path) -> Iterator[Path]:
+def _new_files(path: Path, moved: list[Path]) -> Iterator[Path]:
     """A path of the same name in a folder of its own; what lies there when the block ends well moves beside `path`."""
-    with explained_errors(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a directory")
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            yield Path(folder, path.name)
-            # The file that refers to the others comes last.
-            for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
-                os.replace(file, path.parent / file.name)
+    with explained_errors(path), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        yield Path(folder, path.name)
+        # The file that refers to the others comes last.
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
+            moved.append(path.parent / file.name)
+            os.replace(file, moved[-1])
 
 
 @contextmanager

@@ -40,8 +40,8 @@ class Format:
         open: path -> function from uint8 (B, H, W, 3) to the prediction (B, H, W), run by the format's own runtime.
         packages: Modules that both need.
         dtypes: What it can hold, and the dtype that the model computes in when it is exported.
-        opsets: Versions of its operators, lowest to highest, the default first; empty: it has none.
         remedy: What to do about another dtype.
+        opsets: Versions of its operators, the default first; empty: it has none.
     """
 
     suffix: str
@@ -49,19 +49,22 @@ class Format:
     open: Callable[[Path], Runner]
     packages: tuple[str, ...]
     dtypes: dict[str, torch.dtype]
+    remedy: str
     opsets: tuple[int, ...] = ()
-    remedy: str = ""
 
 
 def find_format(name: str, dtype: str = "float32") -> Format:
     """The format of a name.
 
     Raises:
-        ExportError: there is none, or a package that it needs for the dtype is missing.
+        ExportError: there is none, it cannot hold the dtype, or a package that it needs is missing.
     """
     if name not in FORMATS:
         raise ExportError(f"format: must be one of {', '.join(FORMATS)}, got {name!r}.")
-    quantizer = ("onnxruntime",) if dtype == "int8" and dtype in FORMATS[name].dtypes else ()
+    if dtype not in FORMATS[name].dtypes:
+        known = ", ".join(FORMATS[name].dtypes)
+        raise ExportError(f"dtype: {name} holds {known}, got {dtype!r}. {FORMATS[name].remedy}")
+    quantizer = ("onnxruntime",) if dtype == "int8" else ()
     packages = dict.fromkeys(FORMATS[name].packages + quantizer)
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
@@ -170,7 +173,7 @@ FORMATS = {
         packages=("onnx", "onnxscript", "onnxruntime"),
         dtypes={"float32": torch.float32, "float16": torch.float16, "int8": torch.float32},
         opsets=_OPSETS,
-        remedy="ONNX Runtime has hardly any operator for bfloat16.",
+        remedy="ONNX Runtime has hardly any operator for bfloat16; for speed on a GPU choose float16.",
     ),
     "torch-export": Format(
         suffix=".pt2",

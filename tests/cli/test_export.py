@@ -31,7 +31,7 @@ def test_the_licence_of_the_model_card_goes_into_the_file(tmp_path, monkeypatch)
     from open_dpt.processing import export as package
 
     seen = {}
-    done = package.Exported(tmp_path / "dpt-tiny.pt2", {"kind": "disparity", "unit": "relative"}, {})
+    done = package.Exported(tmp_path / "dpt-tiny.pt2", {"kind": "disparity", "unit": "relative"}, {}, ())
     monkeypatch.setattr(package, "export_model", lambda *_, **options: seen.update(options) or done)
     monkeypatch.chdir(tmp_path)
     assert main(["export", "--format", "torch-export"]) == 0
@@ -39,7 +39,27 @@ def test_the_licence_of_the_model_card_goes_into_the_file(tmp_path, monkeypatch)
 
 
 def test_the_command_knows_every_format():
-    assert {name: format.suffix for name, format in FORMATS.items()} == export.SUFFIXES
+    first = {name: suffixes[0] for name, suffixes in export.SUFFIXES.items()}
+    assert {name: format.suffix for name, format in FORMATS.items()} == first
+
+
+def test_no_file_that_exists_is_replaced_unasked_and_all_that_are_written_are_named(
+    tiny_depth_folder, tmp_path, monkeypatch, capsys
+):
+    from open_dpt.processing import export as package
+    from open_dpt.processing.export import formats
+
+    monkeypatch.setattr(formats, "find_spec", lambda name: True)
+    weights, output = tmp_path / "m.bin", tmp_path / "m.xml"
+    weights.write_bytes(bytes(2_000_000))
+    command = ["export", str(tiny_depth_folder), "--format", "openvino", "--output", str(output)]
+    assert main(command) == 2
+    assert f"{weights}: exists. Choose another --output" in capsys.readouterr().err
+    output.write_bytes(bytes(500_000))
+    done = package.Exported(output, {"kind": "disparity", "unit": "relative"}, {}, (weights, output))
+    monkeypatch.setattr(package, "export_model", lambda *_, **__: done)
+    assert main([*command, "--overwrite"]) == 0
+    assert "disparity (relative), 2.5 MB with m.bin beside it, opset none" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -69,6 +89,9 @@ def test_a_model_of_unknown_kind(without_architecture, tmp_path, capsys):
         (["--dtype", "bfloat16"], "dtype: onnx holds float32, float16, int8, got 'bfloat16'."),
         (["--image-size", "8", "--dynamic"], "image size: sides must be at least 16, the model's stride, got 8 x 8."),
         (["--input-size", "9", "--format", "torch-export"], "input size: sides must be 16 or more, got 9 x 9."),
+        (["--dtype", "int8", "--format", "torch-export"], "dtype: torch-export holds float32, float16, bfloat16, got"),
+        (["--calibrate", "."], "calibrate: photos are for dtype int8, got 'float32'. Choose int8, or leave them out."),
+        (["--input-size", "64", "--dynamic"], "input size: a dynamic graph takes any, got 64 x 64. Leave one of the"),
         (["--output", "nowhere/m.onnx"], "nowhere/m.onnx: the folder does not exist. Create it first."),
         (["--output", "m.xml"], "m.xml: a file of format onnx must end in .onnx. Rename it."),
         (["--output", "."], ".: is a folder. Name a file in it that ends in .onnx."),
@@ -79,6 +102,8 @@ def test_bad_input_is_one_line(options, message, tiny_depth_folder, tmp_path, ca
 
     monkeypatch.setattr(formats, "find_spec", lambda name: True)  # what is wrong is told with or without the extra
     monkeypatch.chdir(tmp_path)
+    if not message.startswith(("image size", "input size: sides")):  # which depends on the model
+        monkeypatch.setattr("open_dpt.cli.models.load", lambda *_, **__: pytest.fail("gigabytes were loaded first"))
     assert main(["export", str(tiny_depth_folder), *options]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"open-dpt export: {message}") and printed.count("\n") == 1
@@ -108,7 +133,7 @@ def test_photos_for_eight_bits_come_from_a_folder(tiny_depth_folder, tmp_path, m
     from open_dpt.processing.export import formats
 
     seen = {}
-    done = package.Exported(tmp_path / "m.onnx", {"kind": "disparity", "unit": "relative"}, {})
+    done = package.Exported(tmp_path / "m.onnx", {"kind": "disparity", "unit": "relative"}, {}, ())
     monkeypatch.setattr(package, "export_model", lambda *_, **options: seen.update(options) or done)
     monkeypatch.setattr(formats, "find_spec", lambda name: True)
     monkeypatch.chdir(tmp_path)

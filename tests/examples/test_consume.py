@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import open_dpt
 from open_dpt.processing.export import export_model
@@ -37,11 +37,16 @@ def test_a_consumer_gets_our_prediction(format, script, runtime, tiny_depth_fold
     photo = tmp_path / "photo.png"
     rows, columns = np.mgrid[0:70, 0:90]
     pixels = np.stack([rows * 3, columns * 2, (rows + columns) % 200], axis=-1).astype(np.uint8)
-    Image.fromarray(pixels).save(photo)
+    # Stored lying on its side, as a phone does.
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(np.rot90(pixels).copy()).save(photo, exif=exif)
     # -I: neither this checkout nor the user's folders are searched for modules.
     command = [sys.executable, "-I", EXAMPLES / script, file, photo, tmp_path / "out.npy"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    usage = subprocess.run(command[:-1], capture_output=True, text=True)
+    assert usage.returncode == 1 and f"python examples/{script} " in usage.stderr and "Traceback" not in usage.stderr
     assert result.stdout.startswith("disparity (relative) by tiny:")
     expected = next(iter(predict_depth(model, processor, [pixels]))).values
     # The runtimes may compute in bfloat16 where the machine has it.
