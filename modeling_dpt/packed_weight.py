@@ -10,11 +10,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .cpu import bfloat16_instructions
 
 # Copies of a weight that are kept; numbers of tokens that differ much can need two.
 MAX_COPIES = 2
 
+MAX_LAYOUTS = 4096
 _layouts: dict[tuple, bytes] = {}
 _GEOMETRY = ([0, 0], [1, 1], [1, 1])  # padding, stride, dilation of a 1x1 convolution
 
@@ -28,6 +31,9 @@ def pays_packed(features: Tensor, weight: Tensor) -> bool:
     """Whether a layer should multiply with a packed weight: on a CPU, for inference, in a dtype that gains by it."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False  # a graph is optimised by whoever runs it
+    # Other kinds of tensors have no memory of their own, and changes of a tensor made in inference mode go uncounted.
+    if type(features) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or weight.is_inference():
+        return False
     if not (features.dtype == weight.dtype and features.dtype in _dtypes() and features.device.type == "cpu"):
         return False
     learns = torch.is_grad_enabled() and (features.requires_grad or weight.requires_grad)
@@ -36,6 +42,8 @@ def pays_packed(features: Tensor, weight: Tensor) -> bool:
 
 class PackedWeight:
     """Packed copies of a layer's weight: made when they are first needed, and again after the weight has changed.
+
+    Changes that PyTorch does not count, through `weight.data` or `weight.numpy()`, go unnoticed until `forget`.
 
     Args:
         factor: From the weight to what is multiplied with, (G*D, C); None: the weight itself.
@@ -65,9 +73,13 @@ class PackedWeight:
         )  # (1, G*D, 1, L), channels-last
         return product.permute(0, 2, 3, 1)[0, 0]
 
+    def forget(self) -> None:
+        """Make the copies anew when they are next needed."""
+        self.copies, self._made_from = {}, None
+
     def _for_tokens(self, weight: Tensor, tokens: int) -> Tensor:
         identity, weight = id(weight), weight.detach()
-        state = (identity, weight.data_ptr(), None if weight.is_inference() else weight._version)
+        state = (identity, weight.data_ptr(), weight._version)
         if self._made_from != state:
             self.copies, self._made_from = {}, state
         # Another layout than oneDNN wants would be rearranged, slowly, at each call. Only oneDNN knows its rules: what
@@ -77,6 +89,8 @@ class PackedWeight:
         if (packed := copies.get(_layouts.get(case))) is None:
             factor = weight if self.factor is None else self.factor(weight)
             packed = _pack(factor, self.groups, tokens)
+            if len(_layouts) >= MAX_LAYOUTS:
+                _layouts.clear()
             layout = _layouts[case] = _layout(packed)
             copies[layout] = packed
             for oldest in list(copies)[:-MAX_COPIES]:
@@ -98,8 +112,7 @@ def _dtypes() -> frozenset[torch.dtype]:
         and all(hasattr(torch.ops.mkldnn, name) for name in operations)
     ):
         return frozenset()
-    half = {torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set()
-    return frozenset({torch.float32} | half)
+    return frozenset({torch.float32, torch.bfloat16} if bfloat16_instructions() else {torch.float32})
 
 
 def _pack(factor: Tensor, groups: int, tokens: int) -> Tensor:

@@ -24,8 +24,21 @@ MIN_CHANNELS = 96
 MIN_TILES = 9
 
 
+def use_winograd(module: nn.Module) -> int:
+    """Let every convolution inside that gains be a `WinogradConv2d`, in place; returns how many there are.
+
+    Called again, weights are prepared anew.
+    """
+    layers = [layer for layer in module.modules() if type(layer) in (nn.Conv2d, WinogradConv2d) and _gains(layer)]
+    for layer in layers:
+        layer.__class__ = WinogradConv2d  # whatever hangs on the layer stays
+        layer._packed = PackedWeight(_weight_at_points, groups=WINDOW * WINDOW)
+    return len(layers)
+
+
 class WinogradConv2d(nn.Conv2d):
-    """A 3x3 `nn.Conv2d`, padded by 1, in all respects, with faster float32 inference on x86 CPUs with AVX-512.
+    """A 3x3 `nn.Conv2d`, padded by 1, in all respects, with faster float32 inference on x86 CPUs with AVX-512;
+    made by `use_winograd`.
 
     `weight` stays what it is; its values at the 36 points are kept beside it, four times as large, and made at the
     first call that can use them. Rounds to about 2e-6 of the largest value, as a direct convolution does.
@@ -33,20 +46,12 @@ class WinogradConv2d(nn.Conv2d):
 
     _packed: PackedWeight
 
-    @classmethod
-    def of(cls, convolution: nn.Conv2d) -> "WinogradConv2d":
-        """A layer that shares the parameters of `convolution`."""
-        layer = cls(1, 1, KERNEL, padding=1, bias=False, device="meta")
-        layer.in_channels, layer.out_channels = convolution.in_channels, convolution.out_channels
-        layer.weight, layer.bias = convolution.weight, convolution.bias
-        layer._packed = PackedWeight(_weight_at_points, groups=WINDOW * WINDOW)
-        return layer.train(convolution.training)
-
     def forward(self, feature_map: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H, W)."""
         down, across = (-(-side // TILE) for side in feature_map.shape[-2:])
         enough = len(feature_map) and down * across >= MIN_TILES and feature_map.dtype == torch.float32
-        if not (enough and pays_packed(feature_map, self.weight)):
+        # A subclass has a weight that is computed, by a parametrisation for example.
+        if not (enough and type(self) is WinogradConv2d and pays_packed(feature_map, self.weight)):
             return super().forward(feature_map)
         batch, _, height, width = feature_map.shape
         result = feature_map.new_empty(batch, TILE * down, TILE * across, self.out_channels)
@@ -71,6 +76,10 @@ class WinogradConv2d(nn.Conv2d):
             else:
                 torch.add(tiles, self.bias, out=places[start:stop])
 
+    def _apply(self, *args, **kwargs):
+        self._packed.forget()
+        return super()._apply(*args, **kwargs)
+
 
 def _windows(image: Tensor, start: int, stop: int, across: int) -> Tensor:
     """What the rows `start` to `stop` of tiles read of an image (H, W, C), zeros around it and after: (T, 36, C)."""
@@ -82,19 +91,6 @@ def _windows(image: Tensor, start: int, stop: int, across: int) -> Tensor:
     windows = windows.permute(0, 1, 3, 4, 2).reshape(-1, WINDOW**2, channels)
     missing = -len(windows) % FILLED
     return pad(windows, (0, 0, 0, 0, 0, missing)) if missing else windows
-
-
-def use_winograd(module: nn.Module) -> int:
-    """Let every convolution inside that gains be a `WinogradConv2d`; returns how many there were."""
-    found = [
-        (parent, name, child)
-        for parent in module.modules()
-        for name, child in parent.named_children()
-        if type(child) is nn.Conv2d and _gains(child)
-    ]
-    for parent, name, child in found:
-        setattr(parent, name, WinogradConv2d.of(child))
-    return len(found)
 
 
 def _gains(convolution: nn.Conv2d) -> bool:
@@ -110,11 +106,12 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
     Polynomials are evaluated at 0, at plus and minus the roots of 1/2 and 2, and at infinity, where only the highest
     power is left. Small points in pairs of opposite sign, whose products are 1, round least.
     """
-    points = torch.tensor([0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)], dtype=torch.float64)
+    points = [0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5)]
 
     def values(coefficients: int) -> Tensor:  # of a polynomial, at the points
-        at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
-        return torch.cat([points[:, None] ** torch.arange(coefficients), at_infinity])
+        powers = [[point**power for power in range(coefficients)] for point in points]
+        at_infinity = [0] * (coefficients - 1) + [1]
+        return torch.tensor([*powers, at_infinity], dtype=torch.float64, device="cpu")
 
     # A correlation is a product of polynomials, transposed.
     along_one_axis = values(KERNEL), torch.linalg.inv(values(WINDOW)).T, values(TILE).T

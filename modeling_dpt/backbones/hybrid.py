@@ -22,44 +22,32 @@ class HybridEmbeddings(TokenEmbeddings):
         return self.add_prefix_and_positions(self.projection(coarse)), (fine, middle)
 
 
-class StandardizedConv2d(nn.Conv2d):
-    """The stem's convolution with a weight that is standardised already; parameter names stay.
-
-    A saved model stays valid: standardising once more changes nothing.
-    """
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, convolution: nn.Conv2d) -> "StandardizedConv2d":
-        """What transformers' `WeightStandardizedConv2d` computes at every call, computed once, to the bit."""
-        self = cls(1, 1, 1, bias=False, device="meta")
-        for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"):
-            setattr(self, name, getattr(convolution, name))
-        flat = convolution.weight.reshape(1, self.out_channels, -1)
-        weight = batch_norm(flat, None, None, training=True, momentum=0.0, eps=convolution.eps)
-        weight = weight.reshape(convolution.weight.shape)
-        # Channels-last is a quarter faster in half precision; in float32 group norm loses digits in it.
-        if weight.dtype != torch.float32:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        self.weight = nn.Parameter(weight, requires_grad=convolution.weight.requires_grad)
-        self.bias, self.pad = convolution.bias, convolution.pad
-        return self.train(convolution.training)
-
-    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        return super().forward(feature_map if self.pad is None else self.pad(feature_map))
-
-
 def fold_weight_standardization(model: nn.Module) -> int:
     """Standardise the weights of BiT convolutions for good, in place; returns how many there were."""
     # A class of the stem alone: models without it need not import it.
     from transformers.models.bit.modeling_bit import WeightStandardizedConv2d
 
-    found = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if type(child) is WeightStandardizedConv2d
-    ]
-    for parent, name, child in found:
-        setattr(parent, name, StandardizedConv2d.of(child))
-    return len(found)
+    layers = [module for module in model.modules() if type(module) is WeightStandardizedConv2d]
+    for layer in layers:
+        layer.weight.data = _standardized(layer.weight.detach(), layer.eps)
+        layer.__class__ = StandardizedConv2d  # whatever hangs on the layer stays
+    return len(layers)
+
+
+class StandardizedConv2d(nn.Conv2d):
+    """The stem's convolution with a weight that is standardised already; made by `fold_weight_standardization`."""
+
+    pad: nn.Module | None
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        return super().forward(feature_map if self.pad is None else self.pad(feature_map))
+
+
+def _standardized(weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """What transformers' `WeightStandardizedConv2d` computes at every call, to the bit."""
+    flat = weight.reshape(1, len(weight), -1)
+    standardized = batch_norm(flat, None, None, training=True, momentum=0.0, eps=eps).reshape(weight.shape)
+    # Channels-last is a quarter faster in half precision; in float32 group norm loses digits in it.
+    if weight.dtype == torch.float32:
+        return standardized
+    return standardized.contiguous(memory_format=torch.channels_last)

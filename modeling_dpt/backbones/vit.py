@@ -187,7 +187,8 @@ class ViTIntermediate(nn.Module):
         self.activation = ACT2FN[config.hidden_act]
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        if isinstance(self.dense, PackedLinear) and isinstance(self.activation, GELUActivation):
+        watched = self.dense._forward_hooks  # who watches a layer expects its own output
+        if isinstance(self.dense, PackedLinear) and isinstance(self.activation, GELUActivation) and not watched:
             return self.dense(tokens, gelu=True)
         return self.activation(self.dense(tokens))
 

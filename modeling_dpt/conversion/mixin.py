@@ -135,7 +135,9 @@ class CheckpointMixin:
 
         Raises:
             OSError: the disk is full or the folder may not be written; it is as it was before.
+            RuntimeError: `optimize_for_inference` has folded weights.
         """
+        self.refuse_folded_weights("save_pretrained")
         if not is_main_process or kwargs.get("distributed_checkpoint"):
             super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
             return
@@ -160,7 +162,9 @@ class CheckpointMixin:
         Raises:
             ValueError: the stock classes cannot express this model; the message names the configuration key.
             OSError: the folder cannot be written.
+            RuntimeError: `optimize_for_inference` has folded weights.
         """
+        self.refuse_folded_weights("to_transformers")
         from .stock_export import stock_processor_values, to_stock
 
         task = self._task()

@@ -2,12 +2,17 @@
 
 import copy
 import logging
+from collections import OrderedDict
 
 import pytest
 import torch
 
 from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation
 from open_dpt.modeling_dpt.backbones.hybrid import fold_weight_standardization
+from open_dpt.modeling_dpt.fusion import ResidualUnit
+from open_dpt.modeling_dpt.inference import fold_batch_norm
+from open_dpt.modeling_dpt.packed_linear import PackedLinear
+from open_dpt.modeling_dpt.winograd import WinogradConv2d
 
 
 def with_statistics(model: torch.nn.Module) -> torch.nn.Module:
@@ -89,3 +94,58 @@ def test_an_optimised_hybrid_can_be_compiled_and_exported(tiny):
         exported = program.module()(pixel_values=pixel_values).predicted_depth
     for got in (compiled, exported):
         assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("task", "encoder"), [(DPTForSemanticSegmentation, "vit"), (DPTForDepthEstimation, "hybrid")])
+def test_folded_weights_are_not_saved(tiny, tmp_path, task, encoder):
+    model = task(tiny(encoder)).optimize_for_inference()
+    for save in (model.save_pretrained, model.to_transformers):
+        with pytest.raises(RuntimeError, match="Save the model before it"):
+            save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_has_nothing_to_fold_can_be_saved(tiny, tmp_path):
+    model = DPTForDepthEstimation(tiny()).optimize_for_inference()
+    model.save_pretrained(tmp_path)
+    saved = DPTForDepthEstimation.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in model.state_dict().items())
+
+
+def test_half_precision_folds_in_float32(tiny):
+    torch.manual_seed(0)
+    model = with_statistics(DPTForSemanticSegmentation(tiny(use_batch_norm_in_fusion_residual=True))).eval()
+    unit = next(module for module in model.modules() if isinstance(module, ResidualUnit)).bfloat16()
+    weight, norm = unit.convolution1.weight.clone(), copy.deepcopy(unit.batch_norm1)
+    fold_batch_norm(unit)
+    scale = norm.weight.float() / (norm.running_var.float() + norm.eps).sqrt()
+    assert torch.equal(unit.convolution1.weight, (weight.float() * scale[:, None, None, None]).bfloat16())
+
+
+def test_an_encoder_with_named_layers_in_sequence_is_left_alone(tiny):
+    model = DPTForDepthEstimation(tiny())
+    norm = torch.nn.BatchNorm2d(4)
+    model.dpt.extra = torch.nn.Sequential(OrderedDict(conv=torch.nn.Conv2d(3, 4, 3), norm=norm))
+    assert model.optimize_for_inference().dpt.extra.norm is norm
+
+
+def test_hooks_see_what_they_saw(tiny):
+    model = DPTForDepthEstimation(tiny()).eval()
+    layer = model.dpt.encoder.layer[0]
+    seen = []
+    for watched in (layer.intermediate.dense, layer.output.dense, model.neck.convs[0]):
+        watched.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
+    pixel_values = torch.randn(2, 3, 80, 112)
+    with torch.no_grad():
+        model(pixel_values)
+        model.optimize_for_inference()(pixel_values)
+    assert len(seen) == 6
+    for before, after in zip(seen[:3], seen[3:], strict=True):
+        assert (before - after).abs().max() <= 1e-5 * before.abs().max()
+
+
+def test_other_devices_are_left_alone(tiny):
+    with torch.device("meta"):
+        model = DPTForDepthEstimation(tiny())
+    model.optimize_for_inference()
+    assert not any(isinstance(module, PackedLinear | WinogradConv2d) for module in model.modules())

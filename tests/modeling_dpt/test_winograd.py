@@ -26,6 +26,13 @@ def maps(*shape, channels=96):
     return torch.randn(shape[0], channels, *shape[1:], generator=torch.Generator().manual_seed(1))
 
 
+def winograd_of(convolution: nn.Conv2d) -> WinogradConv2d:
+    """A layer of the same parameters."""
+    layer = copy.copy(convolution)
+    assert use_winograd(nn.Sequential(layer)) == 1
+    return layer
+
+
 def error(got: torch.Tensor, convolution: nn.Conv2d, feature_map: torch.Tensor) -> float:
     exact = copy.deepcopy(convolution).double()(feature_map.double())
     return ((got.double() - exact).abs().max() / exact.abs().max()).item()
@@ -38,7 +45,7 @@ class TestWinograd:
     def test_any_size(self, convolution, size, bias):
         if not bias:
             convolution.bias = None
-        layer = WinogradConv2d.of(convolution)
+        layer = winograd_of(convolution)
         for batch in (1, 2):
             feature_map = maps(batch, *size)
             for given in (feature_map, feature_map.to(memory_format=torch.channels_last), feature_map.mT.clone().mT):
@@ -49,7 +56,7 @@ class TestWinograd:
 
     def test_every_tile_is_made_of_its_own_window(self, convolution):
         # A single pixel is seen by its neighbours and by nobody else, wherever tiles and strips of them begin.
-        layer = WinogradConv2d.of(convolution)
+        layer = winograd_of(convolution)
         convolution.bias = layer.bias = None
         height, width = 27, 150
         for row, column in ((0, 0), (3, 4), (4, 3), (15, 15), (16, 149), (26, 80)):
@@ -62,13 +69,13 @@ class TestWinograd:
             assert not got[..., far].any()
 
     def test_few_tiles_and_no_images_are_left_to_the_plain_layer(self, convolution):
-        layer = WinogradConv2d.of(convolution)
+        layer = winograd_of(convolution)
         for feature_map in (maps(2, 4, 32), maps(2, 1, 1), maps(0, 24, 24)):
             assert torch.equal(layer(feature_map), convolution(feature_map))
         assert not layer._packed.copies
 
     def test_no_size_has_the_weight_rearranged_at_each_call(self, convolution, capfd):
-        layer = WinogradConv2d.of(convolution)
+        layer = winograd_of(convolution)
         for size in ((12, 12), (24, 24), (60, 80), (30, 124), (44, 128)):
             layer(maps(1, *size))
             capfd.readouterr()
@@ -80,7 +87,7 @@ class TestWinograd:
             assert len(layer._packed.copies) <= packed_weight.MAX_COPIES
 
     def test_a_changed_weight_counts(self, convolution):
-        layer, feature_map = WinogradConv2d.of(convolution), maps(1, 24, 24)
+        layer, feature_map = winograd_of(convolution), maps(1, 24, 24)
         layer(feature_map)
         layer.weight.mul_(2)  # shared with the convolution
         assert error(layer(feature_map), convolution, feature_map) <= 5e-6
@@ -89,7 +96,7 @@ class TestWinograd:
         assert error(layer(feature_map), other, feature_map) <= 5e-6
 
     def test_copies_keep_their_own_weight(self, convolution):
-        layer, feature_map = WinogradConv2d.of(convolution), maps(1, 24, 24)
+        layer, feature_map = winograd_of(convolution), maps(1, 24, 24)
         expected = layer(feature_map)
         others = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
         layer.weight.zero_()
@@ -97,7 +104,7 @@ class TestWinograd:
 
     def test_gradients_are_those_of_the_plain_layer(self, convolution):
         gradients = []
-        for layer in (convolution.requires_grad_(), WinogradConv2d.of(convolution)):
+        for layer in (convolution.requires_grad_(), winograd_of(convolution)):
             layer.zero_grad()
             feature_map = maps(1, 24, 24).requires_grad_()
             layer(feature_map).square().mean().backward()
@@ -107,7 +114,7 @@ class TestWinograd:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_types_are_left_alone(convolution, dtype):
-    layer = WinogradConv2d.of(convolution.to(dtype))
+    layer = winograd_of(convolution.to(dtype))
     feature_map = maps(1, 24, 24).to(dtype)
     assert torch.equal(layer(feature_map), convolution(feature_map))
 
@@ -130,9 +137,9 @@ def test_only_convolutions_that_gain_are_replaced():
     ]
     model = nn.Sequential(gains, *others)
     names = list(model.state_dict())
-    assert use_winograd(model) == 1 and use_winograd(model) == 0
-    assert type(model[0]) is WinogradConv2d and list(model[1:]) == others
-    assert model[0].weight is gains.weight and list(model.state_dict()) == names
+    assert use_winograd(model) == 1
+    assert [type(layer) is WinogradConv2d for layer in model] == [True] + [False] * len(others)
+    assert list(model.state_dict()) == names
 
 
 @needs_packing
