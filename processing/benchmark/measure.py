@@ -61,8 +61,11 @@ def reference_for(plain: Tensor, in_dtype: Tensor | None) -> Reference:
     """The reference and tolerance from our plain model's answers in float32 and in the dtype that is measured.
 
     Raises:
-        ValueError: the answer is flat, so that comparing with it would say nothing.
+        ValueError: an answer is flat or not finite, so that comparing with it would say nothing.
     """
+    for answer, dtype in ((plain, "float32"), (in_dtype, "this dtype")):
+        if answer is not None and not answer.isfinite().all():
+            raise ValueError(f"reference: our plain model's answer in {dtype} is not finite; choose another dtype.")
     reference = Reference(plain.detach().float().cpu(), FLOAT32_TOLERANCE)
     if reference.values.std() <= 1e-3 * reference.values.abs().max():
         raise ValueError(

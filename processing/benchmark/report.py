@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ FORMAT = 1
 def write_report(folder: Path, machine: dict[str, Any], cases: list[dict[str, Any]]) -> list[str]:
     """Write bench.json, bench.md and, where matplotlib is installed, bench.png; returns the names written."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = {"format": FORMAT, "machine": machine, "cases": cases}
+    data = _as_json({"format": FORMAT, "machine": machine, "cases": cases})
     text = "\n".join(["# Benchmark", "", machine_line(machine), "", *summary(cases), "", *tables(cases), ""])
-    for name, content in {"bench.json": json.dumps(data, indent=1) + "\n", "bench.md": text}.items():
+    for name, content in {"bench.json": json.dumps(data, indent=1, allow_nan=False) + "\n", "bench.md": text}.items():
         with atomic_write(folder / name) as file:
             file.write(content.encode())
     try:
@@ -27,6 +28,15 @@ def write_report(folder: Path, machine: dict[str, Any], cases: list[dict[str, An
     except ImportError:
         return ["bench.json", "bench.md"]
     return ["bench.json", "bench.md", "bench.png"]
+
+
+def _as_json(data: Any) -> Any:
+    """The same with null for what is not finite, which JSON has no word for."""
+    if isinstance(data, dict):
+        return {key: _as_json(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_as_json(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def machine_line(machine: dict[str, Any]) -> str:

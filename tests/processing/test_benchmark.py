@@ -1,5 +1,6 @@
 """How candidates are compared and timed; no test here depends on how fast anything is."""
 
+import json
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from open_dpt.processing import dtypes
 from open_dpt.processing.benchmark import candidates, measure, suites, timing
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
+from open_dpt.processing.benchmark.report import write_report
 from open_dpt.processing.benchmark.suites import Options, Peer, options_for
 from open_dpt.processing.benchmark.timing import Times, extra_memory, take_turns
 
@@ -124,6 +126,24 @@ def test_other_dtypes_may_be_twice_as_far_off_as_our_plain_model():
 def test_a_flat_answer_proves_nothing():
     with pytest.raises(ValueError, match="the same everywhere"):
         reference_for(torch.ones(1, 4, 4), None)
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan")])
+def test_an_answer_that_overflows_is_no_reference(wrong):
+    right, broken = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, wrong])
+    with pytest.raises(ValueError, match="in this dtype is not finite; choose another dtype"):
+        reference_for(right, broken.half())
+    with pytest.raises(ValueError, match="in float32 is not finite"):
+        reference_for(broken, None)
+
+
+def test_the_file_is_json_whatever_the_figures(tmp_path):
+    row = {"candidate": "open_dpt", "status": "differs", "reason": "", "difference": float("inf")}
+    shape = {"preset": "debug", "dtype": "float32", "height": None, "width": None, "batch": None}
+    case = {"suite": "loading", **shape, "gflop": None, "ceiling": None, "ceiling_tflops": None, "rows": [row]}
+    write_report(tmp_path, {"load": float("nan")}, [case])
+    data = json.loads((tmp_path / "bench.json").read_text(), parse_constant=pytest.fail)
+    assert data["machine"]["load"] is None and data["cases"][0]["rows"][0]["difference"] is None
 
 
 def test_flop_are_counted_with_attention():
