@@ -44,6 +44,8 @@ def compile_for(arguments: argparse.Namespace, model: Any) -> None:
     """Compile the model if the options ask for it, saying that it takes time."""
     if not arguments.compile:
         return
+    if arguments.dtype == "int8":  # tracing it takes longer than any folder
+        raise RequestError("--compile: is not for --dtype int8. Leave one of them out.")
     from ..modeling_dpt.compiling import compile_model
 
     compile_model(model)

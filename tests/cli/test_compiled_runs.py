@@ -72,6 +72,13 @@ def test_without_a_compiler_all_images_are_done_and_it_is_said_once(predict, com
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+def test_int8_is_not_compiled(photos, tmp_path, compiled, capsys):
+    words = ["predict", str(photos), "--device", "cpu", "--dtype", "int8", "--compile"]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 2
+    assert "--compile: is not for --dtype int8. Leave one of them out." in capsys.readouterr().err
+    assert not compiled and not list(tmp_path.glob("out/*"))
+
+
 def test_segment_compiles(photos, tiny_segmentation_folder, tmp_path, compiled):
     words = ["segment", str(photos), "--model", str(tiny_segmentation_folder), "--device", "cpu", "--compile"]
     assert main([*words, "--format", "labels", "--output", str(tmp_path / "out")]) == 0

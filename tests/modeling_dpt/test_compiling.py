@@ -36,6 +36,17 @@ def test_a_stream_of_mixed_sizes_is_compiled_once(model):
     assert counters["stats"]["unique_graphs"] == 1, counters
 
 
+@torch.inference_mode()
+def test_a_convolutional_stem_is_compiled_for_each_size(model):
+    hybrid = DPTForDepthEstimation(DPTConfig.from_preset("dpt-tiny")).optimize_for_inference()
+    compile_model(hybrid, backend="eager")
+    for count, size in enumerate([(64, 96), (96, 64)], start=1):
+        hybrid(torch.zeros(1, 3, *size))
+        assert counters["stats"]["unique_graphs"] == count, counters
+    hybrid(torch.zeros(1, 3, 64, 96))
+    assert counters["stats"]["unique_graphs"] == 2, counters
+
+
 def test_where_compiling_fails_the_model_goes_on_and_says_so_once(model):
     def broken(graph, inputs):
         raise RuntimeError("no compiler here\nand a long story")
