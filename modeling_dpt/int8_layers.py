@@ -28,10 +28,17 @@ class Packed:
 
     def __init__(self, weight: torch.Tensor, pack):
         flat = weight.detach().float().flatten(1)
-        self.scales = flat.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127  # (O,)
-        integers = (flat / self.scales[:, None]).round().to(torch.int8).view(weight.shape)
-        self.zeros = torch.zeros(len(flat), dtype=torch.int32)
-        self.weight = pack(integers, self.scales)
+        scales = flat.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127  # (O,)
+        integers = (flat / scales[:, None]).round().to(torch.int8).view(weight.shape)
+        # What every product is told, by the names that oneDNN's operators have for it.
+        self.arguments = {
+            "x_zero_point": ZERO,
+            "qw": pack(integers, scales),
+            "w_scale": scales,
+            "w_zero_point": torch.zeros(len(flat), dtype=torch.int32, device="cpu"),
+            "output_scale": 1.0,  # of an answer in integers; ours is in floating point
+            "output_zero_point": 0,
+        }
 
     def __deepcopy__(self, memo: dict) -> "Packed":
         return self
@@ -67,7 +74,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.packed = Packed(weight, lambda integers, _: torch.ops.onednn.qlinear_prepack(integers, None))
-        self.register_buffer("bias", torch.zeros(len(weight)) if bias is None else bias.detach().clone())
+        self.register_buffer("bias", weight.new_zeros(len(weight)) if bias is None else bias.detach().clone())
 
     @classmethod
     def of(cls, *linears: nn.Linear) -> "Int8Linear":
@@ -79,14 +86,20 @@ class Int8Linear(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         _refuse_gradient(features)
         whole, steps = in_steps(features.reshape(-1, self.in_features), (-1,))
-        integers = torch.empty(-(-len(whole) // ROWS) * ROWS, self.in_features, dtype=torch.int8)
+        integers = whole.new_empty(-(-len(whole) // ROWS) * ROWS, self.in_features, dtype=torch.int8)
         integers[: len(whole)] = whole  # what is in the other rows does not matter
-        packed = self.packed
         products = torch.ops.onednn.qlinear_pointwise(
-            *(around_zero_point(integers), 1.0, ZERO, packed.weight, packed.scales, packed.zeros),
-            *(None, 1.0, 0, features.dtype, "none", [], "none"),
+            qx=around_zero_point(integers),
+            x_scale=1.0,
+            bias=None,
+            output_dtype=features.dtype,
+            post_op_name="none",
+            post_op_args=[],
+            post_op_algorithm="none",
+            **self.packed.arguments,
         )[: len(whole)]
-        torch.addcmul(self.bias, products, steps.reciprocal_(), out=products)  # memory that is there already is faster
+        # Into memory that is there already, which is faster.
+        torch.addcmul(self.bias, products, steps.reciprocal_(), out=products)
         return products.view(*features.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
@@ -99,13 +112,13 @@ class Int8Conv2d(nn.Module):
     def __init__(self, convolution: nn.Conv2d):
         super().__init__()
         self.in_channels, self.out_channels = convolution.in_channels, convolution.out_channels
-        self.geometry = (convolution.stride, convolution.padding, convolution.dilation, 1)
+        self.geometry = {name: getattr(convolution, name) for name in ("stride", "padding", "dilation", "groups")}
         bias = convolution.bias
         self.packed = Packed(convolution.weight, self._pack)
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
     def _pack(self, integers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-        return torch.ops.onednn.qconv_prepack(integers, scales, 1.0, ZERO, *self.geometry)
+        return torch.ops.onednn.qconv_prepack(integers, scales, x_scale=1.0, x_zp=ZERO, **self.geometry)
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         _refuse_gradient(feature_map)
@@ -115,12 +128,16 @@ class Int8Conv2d(nn.Module):
 
     def _convolve(self, image: torch.Tensor) -> torch.Tensor:
         whole, steps = in_steps(image, (0, 1, 2, 3))
-        integers = around_zero_point(whole.to(torch.int8))
-        packed = self.packed
         return torch.ops.onednn.qconv_pointwise(
-            *(integers, 1 / float(steps), ZERO, packed.weight, packed.scales, packed.zeros),
-            *(None if self.bias is None else self.bias.float(), *self.geometry),
-            *(1.0, 0, image.dtype, "none", [], "none"),
+            qx=around_zero_point(whole.to(torch.int8)),
+            x_scale=1 / float(steps),
+            bias=None if self.bias is None else self.bias.float(),
+            output_dtype=image.dtype,
+            attr="none",
+            scalars=[],
+            algorithm="none",
+            **self.geometry,
+            **self.packed.arguments,
         )
 
     def extra_repr(self) -> str:

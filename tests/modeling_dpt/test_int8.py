@@ -87,6 +87,13 @@ def test_what_is_not_a_number_stays_so():
     assert got[0].isfinite().all() and got[1].isnan().all()
 
 
+def test_another_default_device_changes_nothing():
+    features = torch.randn(5, 32)
+    with torch.device("meta"):
+        got = Int8Linear.of(torch.nn.Linear(32, 40, device="cpu").requires_grad_(False))(features)
+    assert got.device.type == "cpu" and got.shape == (5, 40)
+
+
 @pytest.mark.parametrize("most", [3 << 20, 1000, 1])
 def test_attention_in_parts_is_attention(most, monkeypatch):
     monkeypatch.setattr("open_dpt.modeling_dpt.int8_attention.SCORES", most)
