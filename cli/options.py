@@ -30,7 +30,7 @@ def add_model_options(
         parser.add_argument(
             "--compile",
             action="store_true",
-            help="torch.compile, meant for GPUs and many images: the first take minutes; a CPU gained nothing",
+            help="torch.compile, meant for GPUs and many images: the first take minutes; a CPU gains little",
         )
 
 

@@ -17,7 +17,7 @@ def compile_model(model: nn.Module, **options: Any) -> nn.Module:
     uncompiled. Where compiling fails, as on a machine without a C++ compiler, one warning says so and the model runs
     as before.
 
-    Measure before you keep it: on a CPU the prepared model is faster as it is (DPT-Base by a tenth).
+    Measure before you keep it: on a CPU the prepared model may be faster as it is (DPT-Base was, by a tenth).
 
     Args:
         model: Any; prepare it with `optimize_for_inference` first.
