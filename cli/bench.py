@@ -103,9 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _measured(plan: list[tuple[str, dict[str, Any]]], device: str) -> Iterator[dict[str, Any]]:
     """Cases with the seconds they took; tells before each how far it is."""
     from ..processing.benchmark.report import duration
-    from ..processing.benchmark.suites import count_cases, options_for, run_suite
+    from ..processing.benchmark.suites import list_cases, options_for, run_suite
 
-    counts = [count_cases(name, options_for(name, **options)) for name, options in plan]
+    counts = [len(list_cases(name, options_for(name, **options))) for name, options in plan]
     start, done = time.perf_counter(), 0
     for (name, options), count in zip(plan, counts, strict=True):
         with closing(run_suite(name, **options | {"device": device})) as cases:

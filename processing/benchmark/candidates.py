@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from ...configuration import DPTConfig
 from ...modeling_dpt import DPTForDepthEstimation
 from ...modeling_dpt.conversion.key_maps import TIMM_HYBRID, TIMM_VIT, original, rename
-from .measure import OWN, Work, count_flop
+from .measure import Work, count_flop
+from .suites import OWN
 
 # What the stock class cannot express; `dpt-tiny` and `debug` differ in it.
 _STOCK_FORM = {"head_activation": "relu", "head_hidden_size": 32, "normalize_taps": None}
@@ -87,13 +88,8 @@ def load_stock(folder: Path, dtype: torch.dtype = torch.float32, device: str = "
 
 
 def build(name: str, setting: Setting) -> Work:
-    """The candidate `name`: one of `suites.PEERS`, or one of `own_names`."""
+    """The candidate `name`: one of `suites.PEERS`, or one of our ways."""
     return _BUILDERS[name](setting)
-
-
-def own_names(ways: tuple[str, ...]) -> list[str]:
-    """What our ways are called: the first by our name, the usual one."""
-    return [OWN if way == "optimized" else f"{OWN}, {way}" for way in ways]
 
 
 def _module_work(model: nn.Module, setting: Setting) -> Work:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from ..image_io import load_image
 from ..image_processing_dpt import DPTImageProcessor
 from ..overlap import predict_files
 from ..predictor import predict_depth
-from .candidates import load_own, load_stock, write_checkpoint
-from .measure import OWN, Reference, Work, compare_and_time, reference_for
-from .suites import Options, Size, chosen_peers
+from .candidates import load_own, load_stock
+from .measure import Reference, Work, compare_and_time, reference_for
+from .suites import OWN, Options, Size, candidates_of
 
 # (height, width) of the photos, in turns: cameras and phones, small and large, upright and not, and a car's camera.
 PHOTO_SIZES = ((480, 640), (1200, 1800), (640, 480), (375, 1242), (1800, 1200), (600, 800))
@@ -49,31 +48,18 @@ def write_photos(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
-    """A case for each preset, size of the processor and dtype; the first batch size is ours, peers go one by one.
+def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
+    """Photos in files through the checkpoint in `folder`; the batch size is ours, peers go one by one.
 
     Where `--dtype auto` would take another dtype, that is timed beside; its answers are compared in that dtype's case.
     """
-    names = [*chosen_peers(suite, options), OWN]
-    auto, _ = choose_dtype(options.device)
-    batch = options.batch_sizes[0]
-    for preset in options.presets:
-        with TemporaryDirectory(prefix="open_dpt_bench_") as place:
-            folder = Path(place)
-            write_checkpoint(preset, folder)
-            photos = write_photos(folder, options.photos)
-            for size in options.sizes:
-                _write_processor(folder, size)
-                for dtype in options.dtypes:
-                    case = {"suite": suite, "preset": preset, "dtype": dtype, "photos": options.photos}
-                    case |= {"height": size[0], "width": size[1], "batch": batch}
-                    compared = [*names, AUTO] if dtype == "float32" != auto else names
-                    yield case | _measure(folder, photos, compared, getattr(torch, dtype), batch, options)
-
-
-def _measure(
-    folder: Path, photos: list[Path], names: list[str], dtype: torch.dtype, batch: int, options: Options
-) -> dict[str, Any]:
+    names = candidates_of(case["suite"], options)
+    if case["dtype"] == "float32" != choose_dtype(options.device)[0]:
+        names.append(AUTO)
+    dtype, batch = getattr(torch, case["dtype"]), case["batch"]
+    (folder / "photos").mkdir(exist_ok=True)
+    photos = write_photos(folder / "photos", options.photos)
+    _write_processor(folder, (case["height"], case["width"]))
     chunk = min(CHUNK, len(photos))
     chunks = [photos[start : start + chunk] for start in range(0, len(photos) - chunk + 1, chunk)]
 
@@ -94,7 +80,8 @@ def _measure(
 
     reference = _reference(folder, photos[0], dtype, options.device)
     candidates = {name: partial(candidate, name) for name in names}
-    return compare_and_time(candidates, reference, options, dtype=dtype, images=chunk, warm_up=1)
+    measured = compare_and_time(candidates, reference, options, dtype=dtype, images=chunk, warm_up=1)
+    return {"photos": len(photos), **measured}
 
 
 Predict = Callable[[list[Path], Path], Tensor]

@@ -6,14 +6,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from .candidates import write_checkpoint
-from .measure import OWN, add_figures, reason_of
-from .suites import Options, chosen_peers
+from .measure import add_figures, reason_of
+from .suites import OWN, Options, candidates_of
 from .timing import FEWEST_ROUNDS, Times
 
 # Runs alone. The checksum shows that the same weights are there; it also reads them from the file, which a mapped
@@ -36,23 +33,9 @@ print(json.dumps({{"import": imported - start, "load": loaded - imported, "read"
 _MODULES = {"transformers": "transformers", OWN: "open_dpt"}
 
 
-def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
-    """A case for each preset. `median_ms` is of from_pretrained alone, in files that are in the system's cache."""
-    names = [*chosen_peers(suite, options), OWN]
-    for preset in options.presets:
-        with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
-            write_checkpoint(preset, Path(folder))
-            case = {"suite": suite, "preset": preset, "dtype": "float32", "height": None, "width": None, "batch": None}
-            yield case | {
-                "gflop": None,
-                "ceiling": None,
-                "ceiling_tflops": None,
-                "ceiling_tflops_cpu": None,
-                "rows": _measure(Path(folder), names, options),
-            }
-
-
-def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str, Any]]:
+def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
+    """Only rows; `median_ms` is of from_pretrained alone, in files that are in the system's cache."""
+    names = candidates_of(case["suite"], options)
     rows = {name: {"candidate": name} for name in names}
     first = {}
     for name in names:
@@ -82,7 +65,7 @@ def _measure(folder: Path, names: list[str], options: Options) -> list[dict[str,
             "read_ms": 1e3 * sorted(one["read"] for one in taken)[len(taken) // 2],
             "peak_memory_mb": max(one["peak"] for one in taken) / 2**20,
         }
-    return list(rows.values())
+    return {"rows": list(rows.values())}
 
 
 def _load(name: str, folder: Path) -> dict[str, float]:

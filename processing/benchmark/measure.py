@@ -21,8 +21,6 @@ FLOAT32_TOLERANCE = 1e-5
 # Other dtypes: so many times the difference of our own plain model in that dtype.
 PLAIN_TOLERANCE = 2.0
 
-OWN = "open_dpt"
-
 
 @dataclass(frozen=True)
 class Work:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..writers import atomic_write
 from .labels import case_title, short
-from .measure import OWN
+from .suites import OWN
 
 _COLUMNS = 2
 _COLOURS = {OWN: "#16794f", "": "#b9b8bf"}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
+from itertools import product
 from typing import Any
 
 Size = tuple[int, int]
 
 DTYPES = ("float32", "bfloat16", "float16")
 SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+# What we are called among candidates; by this alone, our model after `optimize_for_inference`.
+OWN = "open_dpt"
 
 # Ways to run our own model, for suites of the bare network.
 WAYS = {
@@ -119,9 +122,12 @@ class Options:
     photos: int = 24
 
 
+AXES = ("presets", "sizes", "batch_sizes", "dtypes")
+
+
 @dataclass(frozen=True)
 class Suite:
-    """A summary, the module here whose `cases(suite, options)` measures, and defaults of its own.
+    """A summary, the module here whose `measure(case, folder, options)` does it, and defaults of its own.
 
     It has a case for each combination of the options in `axes`.
     """
@@ -129,7 +135,7 @@ class Suite:
     summary: str
     module: str
     defaults: dict[str, Any]
-    axes: tuple[str, ...] = ("presets", "sizes", "batch_sizes", "dtypes")
+    axes: tuple[str, ...] = AXES
 
 
 SUITES = {
@@ -149,7 +155,6 @@ SUITES = {
         "photos of mixed sizes to files, from decoding to writing",
         "folder",
         {},
-        ("presets", "sizes", "dtypes"),
     ),
     "loading": Suite(
         "from_pretrained and import: seconds and memory", "loading", {"dtypes": ("float32",)}, ("presets",)
@@ -231,12 +236,20 @@ def run_suite(suite: str, **given: Any) -> Iterator[dict[str, Any]]:
         ValueError: as `options_for`.
     """
     options = options_for(suite, **given)
-    return importlib.import_module(f".{SUITES[suite].module}", __package__).cases(suite, options)
+    from .cases import measure_cases  # imports torch
+
+    return measure_cases(list_cases(suite, options), options)
 
 
-def count_cases(suite: str, options: Options) -> int:
-    """How many cases `run_suite` yields."""
-    return math.prod(len(getattr(options, axis)) for axis in SUITES[suite].axes)
+def list_cases(suite: str, options: Options) -> list[dict[str, Any]]:
+    """The cases that `run_suite` yields, before they are measured. Loading has one dtype, and no size or batch."""
+    values = (getattr(options, axis) if axis in SUITES[suite].axes else (None,) for axis in AXES)
+    cases = []
+    for preset, size, batch, dtype in product(*values):
+        height, width = size or (None, None)
+        shape = {"height": height, "width": width, "batch": batch}
+        cases.append({"suite": suite, "preset": preset, "dtype": dtype or "float32", **shape})
+    return cases
 
 
 def chosen_peers(suite: str, options: Options) -> list[str]:
@@ -245,6 +258,12 @@ def chosen_peers(suite: str, options: Options) -> list[str]:
     if options.peers is None:
         return [name for name, peer in there.items() if peer.by_default]
     return [name for name in there if name in options.peers]
+
+
+def candidates_of(suite: str, options: Options) -> list[str]:
+    """Names of all that a case is measured with: peers, then ours."""
+    ways = options.ways if suite in _FORWARD else ("optimized",)
+    return [*chosen_peers(suite, options), *(OWN if way == "optimized" else f"{OWN}, {way}" for way in ways)]
 
 
 def _dtype(name: str, device: str) -> str:

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...modeling_dpt.losses import ScaleShiftInvariantLoss
-from .candidates import load_own, load_stock, needed_flop, write_checkpoint
-from .measure import OWN, Work, compare_and_time, reference_for
-from .suites import Options, chosen_peers
+from .candidates import load_own, load_stock, needed_flop
+from .measure import Work, compare_and_time, reference_for
+from .suites import OWN, Options, candidates_of
 
 _LOADERS = {"transformers": load_stock, OWN: load_own}
 
 
-def cases(suite: str, options: Options) -> Iterator[dict[str, Any]]:
-    """A case for each preset, size, batch size and dtype. Weights stay float32; another dtype is that of autocast."""
-    names = [*chosen_peers(suite, options), OWN]
-    for preset in options.presets:
-        with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
-            write_checkpoint(preset, Path(folder))
-            for height, width in options.sizes:
-                for batch in options.batch_sizes:
-                    for dtype in options.dtypes:
-                        case = {"suite": suite, "preset": preset, "dtype": dtype}
-                        case |= {"height": height, "width": width, "batch": batch}
-                        shape = (batch, height, width)
-                        flop = needed_flop(preset, batch, (height, width), backward=True)
-                        yield case | _measure(Path(folder), names, shape, getattr(torch, dtype), flop, options)
-
-
-def _measure(
-    folder: Path, names: list[str], shape: tuple[int, int, int], dtype: torch.dtype, flop: int, options: Options
-) -> dict[str, Any]:
+def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
+    """Steps from the weights in `folder`. They stay float32; another dtype is that of autocast."""
     generator = torch.Generator().manual_seed(0)
-    batch, height, width = shape
+    batch, height, width = case["batch"], case["height"], case["width"]
+    dtype = getattr(torch, case["dtype"])
     pixels = torch.randn(batch, 3, height, width, generator=generator).to(options.device)
     labels = torch.rand(batch, height, width, generator=generator).to(options.device) + 0.1
 
@@ -53,7 +36,8 @@ def _measure(
             return load_own(folder, device=options.device)(pixels).predicted_depth
 
     reference = reference_for(plain(torch.float32), None if dtype == torch.float32 else plain(dtype))
-    candidates = {name: partial(candidate, name) for name in names}
+    candidates = {name: partial(candidate, name) for name in candidates_of(case["suite"], options)}
+    flop = needed_flop(case["preset"], batch, (height, width), backward=True)
     return compare_and_time(candidates, reference, options, dtype=dtype, images=batch, flop=flop, warm_up=1)
 
 
