@@ -1,5 +1,6 @@
 """Compiling for mixed sizes, and going on where it fails. Tracing is enough here: the compiler itself is PyTorch's."""
 
+import contextvars
 import copy
 
 import pytest
@@ -57,6 +58,30 @@ def test_where_compiling_fails_the_model_goes_on_and_says_so_once(model):
     assert len([warning for warning in told if "compiling" in str(warning.message)]) == 1
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@torch.inference_mode()
+def test_calls_leave_nothing_behind(model):
+    compile_model(model, backend="eager")
+    image = torch.zeros(1, 3, *SIZES[0])
+    model(image)
+    before = len(contextvars.copy_context())
+    for _ in range(3):
+        model(image)
+    assert len(contextvars.copy_context()) == before
+
+
+def test_too_little_memory_is_no_fault_of_compiling(model):
+    def too_large(graph, inputs):
+        def run(*arguments):
+            raise torch.OutOfMemoryError("too large")
+
+        return run
+
+    compile_model(model, backend=too_large)
+    with pytest.raises(torch.OutOfMemoryError), torch.inference_mode():
+        model(torch.zeros(1, 3, *SIZES[0]))
+    assert model._compiled_call_impl.compiled is not None
 
 
 def test_mistakes_of_the_caller_are_his(model):
