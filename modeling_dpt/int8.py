@@ -11,7 +11,7 @@ from .fingerprint import fingerprint
 from .fusion import ResidualUnit
 from .inference import fold_batch_norm
 from .int8_attention import Int8SelfAttention
-from .int8_layers import CANNOT_SAVE, Int8Conv2d, Int8Linear, Int8Readout
+from .int8_layers import CANNOT_SAVE, Int8Conv2d, Int8Guard, Int8Linear, Int8Readout
 from .packed_linear import PackedLinear
 from .readout import ProjectReadout
 
@@ -21,10 +21,8 @@ logger = logging.getLogger(__name__)
 MIN_FEATURES = 32
 
 
-class Int8Mixin:
-    """Adds `quantize_int8` to a model."""
-
-    is_int8 = False
+class Int8Mixin(Int8Guard):
+    """Adds `quantize_int8` to a model; goes before `InferenceMixin` in the bases."""
 
     def quantize_int8(self):
         """Let the large products be of 8-bit integers, for inference on a CPU; nothing has to be calibrated.
@@ -46,7 +44,7 @@ class Int8Mixin:
             return self
         _check(self)
         # Of the weights as they are now: a quantised model has none that could be told apart.
-        self.weights_fingerprint = fingerprint(self)
+        prints = {part: fingerprint(part) for part in self.modules() if isinstance(part, Int8Mixin)}
         self.eval().requires_grad_(False)
         fold_batch_norm(self)
         with torch.no_grad():
@@ -54,27 +52,18 @@ class Int8Mixin:
             readouts, convolutions = _quantize_decoder(self)
         rest = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
         self.to(rest).optimize_for_inference()
-        self.is_int8 = True
+        for part, weights_fingerprint in prints.items():  # the encoder is a model by itself, too
+            part.is_int8, part.weights_fingerprint = True, weights_fingerprint
         logger.info(
             "quantize_int8: %d linear layers and %d convolutions, the rest in %s",
             *(linears + readouts, convolutions, str(rest).removeprefix("torch.")),
         )
         return self
 
-    def train(self, mode: bool = True):
-        if mode and self.is_int8:
-            raise RuntimeError("quantize_int8: integers cannot be trained. Train the model before it is quantised.")
-        return super().train(mode)
-
-    def state_dict(self, *args, **kwargs):
-        if self.is_int8:
+    def refuse_folded_weights(self, action: str) -> None:
+        if self.is_int8:  # whatever else was done
             raise RuntimeError(CANNOT_SAVE)
-        return super().state_dict(*args, **kwargs)
-
-    def _apply(self, function, *args, **kwargs):
-        if self.is_int8 and function(torch.empty(0)).device.type != "cpu":
-            raise RuntimeError("quantize_int8: runs on the CPU only. Move the model before it is quantised.")
-        return super()._apply(function, *args, **kwargs)
+        super().refuse_folded_weights(action)
 
 
 def dtype_name(model: nn.Module) -> str:

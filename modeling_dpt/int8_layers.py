@@ -53,6 +53,43 @@ CANNOT_SAVE = (
 )
 
 
+class Int8Guard:
+    """Refuses what integers cannot do, before anything has changed; a base before `nn.Module`."""
+
+    is_int8 = False
+
+    def train(self, mode: bool = True):
+        if mode and self.is_int8:
+            raise RuntimeError("quantize_int8: integers cannot be trained. Train the model before it is quantised.")
+        return super().train(mode)
+
+    def _apply(self, function, *args, **kwargs):
+        if self.is_int8:
+            self._refuse_elsewhere(function(torch.empty(0, dtype=torch.float32, device="cpu")))
+        return super()._apply(function, *args, **kwargs)
+
+    def _refuse_elsewhere(self, example: torch.Tensor) -> None:
+        if example.device.type != "cpu":
+            raise RuntimeError("quantize_int8: runs on the CPU only. Move the model before it is quantised.")
+        if example.dtype not in (torch.float32, torch.bfloat16):
+            dtype = str(example.dtype).removeprefix("torch.")
+            raise RuntimeError(
+                f"quantize_int8: the rest runs in bfloat16 or float32, got {dtype}. Leave it as quantize_int8 made it."
+            )
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        if self.is_int8:
+            raise RuntimeError(CANNOT_SAVE)
+        super()._save_to_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        if self.is_int8:
+            raise RuntimeError(
+                "quantize_int8: weights cannot be loaded into integers. Load them before, quantise after."
+            )
+        super()._load_from_state_dict(*args, **kwargs)
+
+
 def in_steps(values: torch.Tensor, dims: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """values as whole numbers up to 127 with one scale along `dims`, not yet integers, and how many steps make 1."""
     # The bits of positive numbers have the order of the numbers, and integers are compared several times as fast.
@@ -67,8 +104,10 @@ def around_zero_point(integers: torch.Tensor) -> torch.Tensor:
     return integers.add_(-ZERO).view(torch.uint8)  # wraps around
 
 
-class Int8Linear(nn.Module):
+class Int8Linear(Int8Guard, nn.Module):
     """A linear layer for inference: (..., I) -> (..., O) in the dtype of its input."""
+
+    is_int8 = True
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
         super().__init__()
@@ -106,8 +145,10 @@ class Int8Linear(nn.Module):
         return f"{self.in_features}, {self.out_features}"
 
 
-class Int8Conv2d(nn.Module):
+class Int8Conv2d(Int8Guard, nn.Module):
     """A convolution for inference: (B, I, h, w) -> (B, O, h', w') in the dtype of its input."""
+
+    is_int8 = True
 
     def __init__(self, convolution: nn.Conv2d):
         super().__init__()

@@ -21,7 +21,7 @@ from .int8 import Int8Mixin
 from .modeling_outputs import DPTModelOutput
 
 
-class DPTPreTrainedModel(CheckpointMixin, InferenceMixin, Int8Mixin, PreTrainedModel):
+class DPTPreTrainedModel(CheckpointMixin, Int8Mixin, InferenceMixin, PreTrainedModel):
     """Loading, saving, initialisation and input checks of all DPT models."""
 
     config_class = DPTConfig

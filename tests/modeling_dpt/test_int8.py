@@ -165,18 +165,62 @@ def test_the_fingerprint_is_that_of_the_weights(tiny):
 @pytest.mark.parametrize(
     ("misuse", "message"),
     [
-        (lambda model, folder: model.save_pretrained(folder), "cannot be saved"),
-        (lambda model, folder: model.state_dict(), "cannot be saved"),
-        (lambda model, folder: torch.save(model, io.BytesIO()), "cannot be saved"),
-        (lambda model, folder: model.train(), "cannot be trained"),
-        (lambda model, folder: model.to("meta"), "runs on the CPU only"),
+        (lambda model, folder: model.save_pretrained(folder), "quantised model cannot be saved"),
+        (lambda model, folder: model.to_transformers(folder), "quantised model cannot be saved"),
         (lambda model, folder: model(torch.randn(1, 3, 64, 64).to(model.dtype).requires_grad_()), "no gradient"),
     ],
 )
-def test_misuse_is_told(tiny, tmp_path, misuse, message):
+# A hybrid also has folded weights, which refuse to be saved, too.
+@pytest.mark.parametrize("encoder", ["vit", "hybrid"])
+def test_misuse_is_told(tiny, tmp_path, encoder, misuse, message):
+    model = DPTForDepthEstimation(tiny(encoder)).quantize_int8()
+    with pytest.raises(RuntimeError, match=message):
+        misuse(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("misuse", "message"),
+    [
+        (lambda part: part.state_dict(), "cannot be saved"),
+        (lambda part: torch.save(part, io.BytesIO()), "cannot be saved"),
+        (lambda part: part.load_state_dict({}, strict=False), "cannot be loaded into integers"),
+        (lambda part: part.train(), "cannot be trained"),
+        (lambda part: part.to("meta"), "runs on the CPU only"),
+        (lambda part: part.half(), "the rest runs in bfloat16 or float32, got float16"),
+        (lambda part: part.double(), "the rest runs in bfloat16 or float32, got float64"),
+    ],
+)
+@pytest.mark.parametrize("name", ["", "dpt", "dpt.encoder", "dpt.encoder.layer.0.attention", "neck"])
+def test_misuse_of_parts_is_told(tiny, name, misuse, message):
     model = DPTForDepthEstimation(tiny()).quantize_int8()
     with pytest.raises((RuntimeError, TypeError), match=message):
-        misuse(model, tmp_path)
+        misuse(model.get_submodule(name))
+
+
+@pytest.mark.parametrize("name", ["", "dpt"])
+def test_a_model_that_refuses_is_as_before(tiny, name):
+    model = DPTForDepthEstimation(tiny()).quantize_int8()
+    part, dtype = model.get_submodule(name), model.dtype
+    random_weights = DPTForDepthEstimation(tiny(initializer_range=0.5)).get_submodule(name).state_dict()
+    pixel_values = torch.randn(1, 3, 64, 64, dtype=dtype)
+    expected = model(pixel_values).predicted_depth
+    for misuse in (part.train, part.half, lambda: part.load_state_dict(random_weights, strict=False)):
+        with pytest.raises(RuntimeError, match="quantize_int8"):
+            misuse()
+    assert not any(module.training for module in model.modules())
+    assert torch.equal(model(pixel_values).predicted_depth, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_rest_can_change_between_dtypes_that_work(tiny, dtype):
+    model = DPTForDepthEstimation(tiny()).quantize_int8().to(dtype)
+    assert model(torch.randn(1, 3, 64, 64, dtype=dtype)).predicted_depth.dtype == dtype
+
+
+def test_the_encoder_inside_is_quantised_too(tiny):
+    model = DPTForDepthEstimation(tiny())
+    before = fingerprint(model.dpt)
+    assert model.quantize_int8().dpt.is_int8 and fingerprint(model.dpt) == before
 
 
 def test_a_model_that_is_prepared_or_elsewhere_is_refused(tiny):
