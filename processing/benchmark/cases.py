@@ -10,20 +10,27 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .candidates import write_checkpoint
-from .suites import SUITES, Options
+from .labels import reason_of
+from .suites import SUITES, Options, candidates_of
 
 _NO_CEILING = {"gflop": None, "ceiling": None, "ceiling_tflops": None, "ceiling_tflops_cpu": None}
 
 
 def measure_cases(cases: list[dict[str, Any]], options: Options) -> Iterator[dict[str, Any]]:
     """Each case with what was measured; all of a network have one checkpoint."""
-    for preset, group in groupby(cases, lambda case: case["preset"]):
+    for _, group in groupby(cases, lambda case: case["preset"]):
         with TemporaryDirectory(prefix="open_dpt_bench_") as folder:
-            write_checkpoint(preset, Path(folder))
             for case in group:
                 yield _NO_CEILING | case | _measure(case, Path(folder), options)
 
 
 def _measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
+    """What the suite measures, or rows that say why it could not."""
     module = importlib.import_module(f".{SUITES[case['suite']].module}", __package__)
-    return module.measure(case, folder, options)
+    try:
+        if not (folder / "config.json").exists():
+            write_checkpoint(case["preset"], folder)
+        return module.measure(case, folder, options)
+    except Exception as error:  # out of memory, a full disk, a model that answers nothing: the next case goes on
+        failed = {"status": "failed", "reason": reason_of(error)}
+        return {"rows": [{"candidate": name, **failed} for name in candidates_of(case["suite"], options)]}

@@ -1,4 +1,4 @@
-"""How cases and figures are written, in tables and pictures."""
+"""How cases, figures and errors are written, in tables and pictures."""
 
 from typing import Any
 
@@ -11,6 +11,12 @@ def case_title(case: dict[str, Any]) -> str:
     if case.get("photos"):
         parts.append(f"{case['photos']} photos")
     return f"{case['suite']}: {', '.join(parts)}"
+
+
+def reason_of(error: Exception) -> str:
+    """One line; of a process that failed, its last."""
+    said = (getattr(error, "stderr", None) or "").strip().splitlines()
+    return said[-1][:200] if said else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def short(milliseconds: float) -> str:

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .measure import add_figures, reason_of
+from .labels import reason_of
+from .measure import add_figures
 from .suites import OWN, Options, candidates_of
 from .timing import FEWEST_ROUNDS, Times
 
@@ -30,6 +31,8 @@ summed = time.perf_counter()
 print(json.dumps({{"import": imported - start, "load": loaded - imported, "read": summed - loaded, "cpu": cpu,
                   "peak": held, "checksum": total}}))
 """
+# Of a process: it ends badly, cannot be started, or says something else.
+_FAILURES = (subprocess.CalledProcessError, OSError, ValueError, IndexError)
 _MODULES = {"transformers": "transformers", OWN: "open_dpt"}
 
 
@@ -41,7 +44,7 @@ def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, A
     for name in names:
         try:
             first[name] = _load(name, folder)
-        except (subprocess.CalledProcessError, ValueError) as error:
+        except _FAILURES as error:
             rows[name] |= {"status": "failed", "reason": reason_of(error)}
     right = first[OWN]["checksum"] if OWN in first else None
     for name, taken in first.items():
@@ -54,8 +57,12 @@ def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, A
     for number in range(options.rounds):
         if number >= FEWEST_ROUNDS and time.perf_counter() - begin > options.seconds:
             break
-        for name, taken in turns.items():
-            taken.append(_load(name, folder))
+        for name in list(turns):
+            try:
+                turns[name].append(_load(name, folder))
+            except _FAILURES as error:
+                rows[name] = {"candidate": name, "status": "failed", "reason": reason_of(error)}
+                del turns[name]
     times = {name: Times(*zip(*((t["load"], t["cpu"]) for t in taken), strict=True)) for name, taken in turns.items()}
     add_figures(rows, times)
     for name, taken in turns.items():

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from .labels import reason_of
 from .machine import ceilings
 from .suites import PEERS, Options
 from .timing import Times, extra_memory, take_turns
@@ -104,23 +105,39 @@ def compare_and_time(
     products = ceilings(dtype, options.device)
     runs = {**{name: run for name, (run, _) in products.items()}, **{name: work.run for name, work in works.items()}}
     limits = {"rounds": options.rounds, "seconds": options.seconds, "warm_up": warm_up, "device": options.device}
-    times = take_turns(runs, **limits)
-    rates = {name: _tflops(flop_of_it, times[name].summary()) for name, (_, flop_of_it) in products.items()}
-    ceiling = max(rates, key=rates.get)
-    add_figures(rows, {name: times[name] for name in works})
+    times, failed = take_turns(runs, **limits)
+    peaks = {}
     for name, work in works.items():
+        if name not in failed:
+            try:
+                peaks[name] = _peak(work, options.device)
+            except Exception as error:  # as in `take_turns`
+                failed[name] = reason_of(error)
+        if name in failed:
+            rows[name] = {"candidate": name, "status": "failed", "reason": failed[name]}
+    rates = {name: _tflops(products[name][1], taken.summary()) for name, taken in times.items() if name in products}
+    if not rates:
+        raise RuntimeError(f"ceiling: {failed[next(iter(products))]}")
+    ceiling = max(rates, key=rates.get)
+    add_figures(rows, {name: times[name] for name in peaks})
+    for name, peak in peaks.items():
         rows[name]["images_per_second"] = 1e3 * images / rows[name]["median_ms"]
         if flop:
             part = times[name].compared_with(times[ceiling])
             share = flop / products[ceiling][1]
             rows[name]["part_of_ceiling"] = share * part["times_as_fast"]
             rows[name]["part_of_ceiling_cpu"] = share * part["times_as_fast_cpu"]
-        peak = extra_memory(partial(work.run, 0), options.device) if work.frees_memory else None
-        rows[name]["extra_memory_mb"] = None if peak is None else peak / 2**20
+        rows[name]["extra_memory_mb"] = peak
     return {"gflop": flop and flop / 1e9, "ceiling": ceiling, "rows": list(rows.values())} | {
         "ceiling_tflops": rates[ceiling][0],
         "ceiling_tflops_cpu": rates[ceiling][1],
     }
+
+
+def _peak(work: Work, device: str) -> float | None:
+    """What a call needs beyond what is held, in MB; None where that cannot be seen."""
+    peak = extra_memory(partial(work.run, 0), device) if work.frees_memory else None
+    return None if peak is None else peak / 2**20
 
 
 def add_figures(rows: dict[str, dict[str, Any]], times: dict[str, Times]) -> None:
@@ -162,12 +179,6 @@ def _admitted(build: Callable[[], Work], row: dict[str, Any], reference: Referen
     if difference < float("inf"):
         row["difference"] = difference
     return None
-
-
-def reason_of(error: Exception) -> str:
-    """One line; of a process that failed, its last."""
-    said = (getattr(error, "stderr", None) or "").strip().splitlines()
-    return said[-1][:200] if said else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _tflops(flop: float, summary: dict[str, Any]) -> tuple[float, float]:

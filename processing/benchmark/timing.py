@@ -4,11 +4,14 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from .labels import reason_of
 
 # Fewer rounds give no median worth the name, however long they take.
 FEWEST_ROUNDS = 3
@@ -46,31 +49,44 @@ class Times:
 
 def take_turns(
     runs: dict[str, Callable[[int], Any]], *, rounds: int, seconds: float, warm_up: int = 1, device: str = "cpu"
-) -> dict[str, Times]:
-    """Time functions in turns.
+) -> tuple[dict[str, Times], dict[str, str]]:
+    """Time functions in turns. One that raises takes no further turn.
 
     Args:
-        runs: Called with the number of the round; warm-up rounds are numbered -1, -2, ...
+        runs: Called with the number of the round; those of warm-up are below 0.
         rounds: At most so many,
         seconds: and no new one after so long, but never fewer than three (or `rounds`).
         warm_up: Rounds that are not timed.
         device: Of torch; awaited before the clock is read.
+
+    Returns:
+        Times of those that went through, and the reasons of those that raised.
     """
-    for number in range(warm_up):
-        for run in runs.values():
-            run(-1 - number)
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    failed: dict[str, str] = {}
     begin = time.perf_counter()
-    for number in range(rounds):
+    for number in range(-warm_up, rounds):
+        if number == 0:
+            begin = time.perf_counter()
         if number >= FEWEST_ROUNDS and time.perf_counter() - begin > seconds:
             break
-        for name, run in runs.items():
-            await_device(device)
-            start, start_cpu = time.perf_counter(), time.process_time()
-            run(number)
-            await_device(device)
-            taken[name].append((time.perf_counter() - start, time.process_time() - start_cpu))
-    return {name: Times(*zip(*pairs, strict=True)) for name, pairs in taken.items()}
+        for name in list(taken):
+            try:
+                pair = _time(partial(runs[name], number), device)
+            except Exception as error:  # out of memory, say: the others go on
+                failed[name] = reason_of(error)
+                del taken[name]
+            else:
+                taken[name] += [pair] if number >= 0 else []
+    return {name: Times(*zip(*pairs, strict=True)) for name, pairs in taken.items()}, failed
+
+
+def _time(run: Callable[[], Any], device: str) -> tuple[float, float]:
+    await_device(device)
+    start, start_cpu = time.perf_counter(), time.process_time()
+    run()
+    await_device(device)
+    return time.perf_counter() - start, time.process_time() - start_cpu
 
 
 def await_device(device: str) -> None:

@@ -34,14 +34,14 @@ def _compare(works: dict, tolerance: float = 1e-5) -> dict[str, dict]:
 def test_candidates_take_turns_after_a_warm_up():
     calls = []
     runs = {name: lambda number, name=name: calls.append((name, number)) for name in "ABC"}
-    times = take_turns(runs, rounds=2, seconds=60, warm_up=1)
+    times, failed = take_turns(runs, rounds=2, seconds=60, warm_up=1)
     assert calls == [(name, number) for number in (-1, 0, 1) for name in "ABC"]
-    assert [len(times[name].wall) for name in "ABC"] == [2, 2, 2]
+    assert [len(times[name].wall) for name in "ABC"] == [2, 2, 2] and not failed
 
 
 @pytest.mark.parametrize(("rounds", "seconds", "taken"), [(9, 0.0, 3), (2, 0.0, 2), (5, 60.0, 5)])
 def test_time_ends_the_rounds_but_never_before_three(rounds, seconds, taken):
-    assert len(take_turns({"A": lambda _: None}, rounds=rounds, seconds=seconds)["A"].wall) == taken
+    assert len(take_turns({"A": lambda _: None}, rounds=rounds, seconds=seconds)[0]["A"].wall) == taken
 
 
 def test_times_are_told_by_median_and_quartiles_and_compared_round_by_round():
@@ -59,7 +59,7 @@ def test_times_are_told_by_median_and_quartiles_and_compared_round_by_round():
 
 
 def test_time_by_the_clock_and_by_the_processor():
-    times = take_turns({"sleeps": lambda _: time.sleep(0.02)}, rounds=1, seconds=1, warm_up=0)["sleeps"]
+    times = take_turns({"sleeps": lambda _: time.sleep(0.02)}, rounds=1, seconds=1, warm_up=0)[0]["sleeps"]
     assert times.wall[0] >= 0.02 > times.cpu[0]
 
 
@@ -104,6 +104,21 @@ def test_one_that_fails_is_named_in_one_line_and_the_others_go_on():
     rows = compare_and_time(given, reference, Options(rounds=3), dtype=torch.float32, images=1)["rows"]
     assert [row["status"] for row in rows] == ["failed", "timed"]
     assert rows[0]["reason"] == "RuntimeError: no such kernel"
+
+
+@pytest.mark.parametrize("calls", [0, 2, 3])  # so many succeed: the last of three rounds fails, or the call for memory
+def test_one_that_fails_after_its_answer_was_right_takes_no_further_turn(calls):
+    left = iter(range(calls))
+
+    def run(_: int) -> None:
+        if next(left, None) is None:
+            raise torch.OutOfMemoryError("as large as\na house")
+
+    right = _work(3.0)
+    rows = _compare({"transformers": Work(run, right.output), "open_dpt": right})
+    reason = "OutOfMemoryError: as large as a house"
+    assert rows["transformers"] == {"candidate": "transformers", "status": "failed", "reason": reason}
+    assert rows["open_dpt"]["status"] == "timed" and rows["open_dpt"]["against"] == {}
 
 
 def test_speeds_are_multiples_of_the_first_peer_that_was_timed(monkeypatch):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from open_dpt.processing.benchmark import candidates, folder, suites
+from open_dpt.processing.benchmark import candidates, folder, loading, suites
 from open_dpt.processing.benchmark.measure import Reference
+from open_dpt.processing.benchmark.report import case_table
 from open_dpt.processing.benchmark.suites import options_for, run_suite
 
 TINY = {"presets": ("debug",), "sizes": ((64, 64),), "rounds": 3, "seconds": 0.0}
@@ -69,6 +70,42 @@ def test_on_cuda_models_are_compiled_with_its_graphs(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model, mode: mode)
     setting = candidates.Setting(Path(), "debug", torch.float32, "cuda:0", torch.zeros(1))
     assert candidates._compile(None, setting) == "reduce-overhead"
+
+
+def test_a_case_that_cannot_be_measured_says_so_and_the_next_goes_on(monkeypatch):
+    from open_dpt.processing.benchmark import forward
+
+    reference = forward._reference
+
+    def overflow_in_bfloat16(setting):
+        if setting.dtype == torch.bfloat16:
+            raise ValueError("reference: overflows")
+        return reference(setting)
+
+    monkeypatch.setattr(forward, "_reference", overflow_in_bfloat16)
+    given = {**TINY, "dtypes": ("bfloat16", "float32"), "peers": ("transformers",), "ways": ("loaded",)}
+    broken, right = run_suite("latency", **given)
+    reason = {"status": "failed", "reason": "ValueError: reference: overflows"}
+    assert broken["rows"] == [{"candidate": name, **reason} for name in ("transformers", "open_dpt, loaded")]
+    assert broken["dtype"] == "bfloat16" and broken["gflop"] is None and set(broken) == set(right)
+    assert [row["status"] for row in right["rows"]] == ["timed", "timed"]
+    assert case_table(broken)[-1] == "- open_dpt, loaded: failed, ValueError: reference: overflows"
+
+
+def test_a_process_that_fails_in_a_later_turn_is_left_out(monkeypatch):
+    turns = {"transformers": 0, "open_dpt": 0}
+
+    def load(name, folder):
+        turns[name] += 1
+        if turns[name] > 2 and name == "transformers":
+            raise OSError("no memory for another process")
+        figures = ("import", "load", "read", "cpu", "peak", "checksum")
+        return dict.fromkeys(figures, 1.0)
+
+    monkeypatch.setattr(loading, "_load", load)
+    (case,) = run_suite("loading", presets=("debug",), rounds=3)
+    assert [row["status"] for row in case["rows"]] == ["failed", "timed"] and turns["open_dpt"] == 4
+    assert case["rows"][0]["reason"] == "OSError: no memory for another process"
 
 
 def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline_fails(monkeypatch):
