@@ -109,14 +109,17 @@ def _loaded(setting: Setting) -> Work:
 
 
 def _compiled(setting: Setting) -> Work:
-    model = load_own(setting.folder, setting.dtype, setting.device).optimize_for_inference()
-    return _module_work(_compile(model, setting), setting)
+    return _compile(load_own(setting.folder, setting.dtype, setting.device).optimize_for_inference(), setting)
 
 
-def _compile(model: nn.Module, setting: Setting) -> nn.Module:
-    """On graphics cards with CUDA graphs, which spare the launching of one kernel after the other."""
+def _compile(model: nn.Module, setting: Setting) -> Work:
+    """On graphics cards with CUDA graphs, which spare the launching of one kernel after the other.
+
+    Graphs keep what they took for a call.
+    """
     on_cuda = torch.device(setting.device).type == "cuda"
-    return torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+    compiled = torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+    return replace(_module_work(compiled, setting), frees_memory=not on_cuda)
 
 
 def _int8(setting: Setting) -> Work:
@@ -130,8 +133,7 @@ def _transformers(setting: Setting) -> Work:
 
 
 def _transformers_compiled(setting: Setting) -> Work:
-    model = load_stock(setting.folder, setting.dtype, setting.device)
-    return _module_work(_compile(model, setting), setting)
+    return _compile(load_stock(setting.folder, setting.dtype, setting.device), setting)
 
 
 # The authors' names of encoders.

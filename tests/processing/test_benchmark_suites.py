@@ -66,10 +66,13 @@ def test_compiled_models_are_candidates_like_others(monkeypatch):
     assert all(row["status"] == "timed" for row in case["rows"]) and compiled == [None, None]
 
 
-def test_on_cuda_models_are_compiled_with_its_graphs(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda model, mode: mode)
-    setting = candidates.Setting(Path(), "debug", torch.float32, "cuda:0", torch.zeros(1))
-    assert candidates._compile(None, setting) == "reduce-overhead"
+def test_on_cuda_models_are_compiled_with_its_graphs_whose_memory_cannot_be_seen(monkeypatch):
+    modes = []
+    monkeypatch.setattr(torch, "compile", lambda model, mode: modes.append(mode))
+    for device, frees_memory in [("cuda:0", False), ("cpu", True)]:
+        setting = candidates.Setting(Path(), "debug", torch.float32, device, torch.zeros(1))
+        assert candidates._compile(None, setting).frees_memory == frees_memory
+    assert modes == ["reduce-overhead", None]
 
 
 def test_a_case_that_cannot_be_measured_says_so_and_the_next_goes_on(monkeypatch):
