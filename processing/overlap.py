@@ -37,7 +37,7 @@ def predict_files(
         sources: Names of files, or whatever `read` takes.
         read: From a source to an image. OSError and ValueError mean that this one cannot be had. Called in threads.
         predict: From a stream of images to one prediction or `FailedImage` each, in order. On a CPU several such
-            streams run at once.
+            streams run at once, so a model in it must be in eval mode.
         write: Called with source, image and prediction, in threads.
         device: Of the model.
         batch_size: Images that `predict` puts together; it then gets streams long enough to find some of equal size.

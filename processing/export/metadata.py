@@ -76,6 +76,8 @@ def describe(
                 "layout": "batch, height, width, channel",
                 "channels": "RGB",
                 "shape": ["any" if input_size is None else 1, *sides, 3],
+                # Where PyTorch's would be one, the graph's answer is another: docs/export.md.
+                **({"strides a side inside": ">= 2"} if input_size is None else {}),
                 "inside": {key: getattr(processor, key) for key in rule},
             }
         ),

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ...assets import bundled_photo_paths
 from ..image_io import ImageSource, load_image
+from .metadata import ExportError
 
 # Photos that ranges are measured on: more cost minutes and change little.
 MOST_IMAGES = 32
@@ -35,8 +36,11 @@ def calibration_images(sources: Iterable[ImageSource] | None, size: tuple[int, i
 
     Raises:
         OSError, ImageError: one cannot be read.
+        ExportError: there is none.
     """
     sources = bundled_photo_paths() if sources is None else list(sources)
+    if not sources:
+        raise ExportError("calibrate: needs at least one photo, got none.")
     for source in sources[:: -(-len(sources) // MOST_IMAGES)]:
         photo = load_image(source)
         if size is None:

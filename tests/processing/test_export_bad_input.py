@@ -9,6 +9,7 @@ import open_dpt
 from open_dpt.processing.export import ExportError, export_model
 from open_dpt.processing.export import formats as formats_module
 from open_dpt.processing.export.formats import FORMATS, find_format
+from open_dpt.processing.export.quantize import calibration_images
 
 
 def _model(task="DPTForDepthEstimation", processor=None):
@@ -115,3 +116,8 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"check at 64x64: the file differs from the model by 1.0e-02"):
         export_model(model, processor, tmp_path / "m.pt2", "torch-export")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_photos_to_calibrate_with():
+    with pytest.raises(ExportError, match="calibrate: needs at least one photo, got none"):
+        list(calibration_images([], None))
