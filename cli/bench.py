@@ -76,7 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     device = resolve_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    torch.backends.cudnn.allow_tf32 = False  # else float32 is less than that, in convolutions on CUDA only
     libraries = tuple(name for peer in PEERS.values() for name in peer.distributions)
     machine = describe_machine(device, libraries)
     print(machine_line(machine))

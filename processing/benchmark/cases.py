@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import torch
 
 from .candidates import write_checkpoint
 from .labels import reason_of
@@ -24,13 +27,28 @@ def measure_cases(cases: list[dict[str, Any]], options: Options) -> Iterator[dic
                 yield _NO_CEILING | case | _measure(case, Path(folder), options)
 
 
+@contextmanager
+def _whole_float32() -> Iterator[None]:
+    """On CUDA no TF32, which has fewer digits and is not used by all."""
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
 def _measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
     """What the suite measures, or rows that say why it could not."""
     module = importlib.import_module(f".{SUITES[case['suite']].module}", __package__)
     try:
         if not (folder / "config.json").exists():
             write_checkpoint(case["preset"], folder)
-        return module.measure(case, folder, options)
+        with _whole_float32():
+            return module.measure(case, folder, options)
     except Exception as error:  # out of memory, a full disk, a model that answers nothing: the next case goes on
         failed = {"status": "failed", "reason": reason_of(error)}
         return {"rows": [{"candidate": name, **failed} for name in candidates_of(case["suite"], options)]}

@@ -95,6 +95,23 @@ def test_a_case_that_cannot_be_measured_says_so_and_the_next_goes_on(monkeypatch
     assert case_table(broken)[-1] == "- open_dpt, loaded: failed, ValueError: reference: overflows"
 
 
+def test_float32_is_whole_while_measuring_and_as_before_between_cases(monkeypatch):
+    from open_dpt.processing.benchmark import forward
+
+    def flags():
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    found = []
+    monkeypatch.setattr(forward, "measure", lambda *_: found.append(flags()) or {"rows": []})
+    torch.backends.cuda.matmul.allow_tf32 = True  # is not torch's default, unlike that of cudnn
+    try:
+        for _ in run_suite("latency", **TINY):
+            assert flags() == (True, True)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    assert found == [(False, False)] * 2
+
+
 def test_a_process_that_fails_in_a_later_turn_is_left_out(monkeypatch):
     turns = {"transformers": 0, "open_dpt": 0}
 
