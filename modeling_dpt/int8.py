@@ -54,6 +54,7 @@ class Int8Mixin(Int8Guard):
         self.to(rest).optimize_for_inference()
         for part, weights_fingerprint in prints.items():  # the encoder is a model by itself, too
             part.is_int8, part.weights_fingerprint = True, weights_fingerprint
+            part.register_forward_pre_hook(_require_its_dtype, with_kwargs=True)
         logger.info(
             "quantize_int8: %d linear layers and %d convolutions, the rest in %s",
             *(linears + readouts, convolutions, str(rest).removeprefix("torch.")),
@@ -87,6 +88,19 @@ def _check(model: nn.Module) -> None:
     if not (torch.cpu._is_vnni_supported() or torch.cpu.get_capabilities().get("avx_vnni")):
         raise RuntimeError(
             "quantize_int8: needs a CPU with 8-bit dot products (VNNI), got one without. Use bfloat16 or float32."
+        )
+
+
+def _require_its_dtype(model: nn.Module, arguments: tuple, named: dict) -> None:
+    """Quantising has changed the dtype of the model, which whoever made the images need not know."""
+    pixel_values = named.get("pixel_values", arguments[0] if arguments else None)
+    if not isinstance(pixel_values, torch.Tensor) or torch.is_autocast_enabled("cpu"):
+        return
+    if pixel_values.is_floating_point() and pixel_values.dtype != model.dtype:
+        required, got = (str(dtype).removeprefix("torch.") for dtype in (model.dtype, pixel_values.dtype))
+        raise ValueError(
+            f"pixel_values: must be {required}, as the rest of the quantised model, got {got}. "
+            "Call pixel_values.to(model.dtype)."
         )
 
 

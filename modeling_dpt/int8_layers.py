@@ -164,6 +164,8 @@ class Int8Conv2d(Int8Guard, nn.Module):
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         _refuse_gradient(feature_map)
         feature_map = feature_map.contiguous(memory_format=torch.channels_last)
+        if not len(feature_map):
+            return self._convolve(feature_map.new_zeros(1, *feature_map.shape[1:]))[:0]
         outputs = [self._convolve(image) for image in feature_map.split(1)]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 

@@ -211,6 +211,24 @@ def test_a_model_that_refuses_is_as_before(tiny, name):
     assert torch.equal(model(pixel_values).predicted_depth, expected)
 
 
+def test_images_of_another_dtype_are_told(tiny):
+    model = DPTForDepthEstimation(tiny()).quantize_int8().bfloat16()
+    pixel_values = torch.randn(1, 3, 64, 64)
+    for call in (model, model.dpt, copy.deepcopy(model), lambda pixel_values: model(pixel_values=pixel_values)):
+        with pytest.raises(ValueError, match=r"pixel_values: must be bfloat16, .* got float32. Call"):
+            call(pixel_values)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(pixel_values).predicted_depth.isfinite().all()
+
+
+@pytest.mark.parametrize("encoder", ["vit", "hybrid", "resnet"])
+def test_no_images_give_no_answers(tiny, encoder):
+    model = DPTForDepthEstimation(tiny(encoder, fusion_hidden_size=32)).quantize_int8()
+    assert model(torch.zeros(0, 3, 96, 128, dtype=model.dtype)).predicted_depth.shape == (0, 96, 128)
+    convolution = torch.nn.Conv2d(24, 40, 3, padding=1, stride=2).requires_grad_(False)
+    assert Int8Conv2d(convolution)(torch.randn(0, 24, 7, 10)).shape == (0, 40, 4, 5)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_rest_can_change_between_dtypes_that_work(tiny, dtype):
     model = DPTForDepthEstimation(tiny()).quantize_int8().to(dtype)
