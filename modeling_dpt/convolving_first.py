@@ -54,7 +54,7 @@ def convolved_first(
             strip = then(_widened(tall, columns).to(feature_map.dtype))
             if result is None:
                 shape = (len(feature_map), strip.shape[1], *size)
-                result = torch.empty(shape, dtype=strip.dtype, memory_format=torch.channels_last)
+                result = torch.empty(shape, dtype=strip.dtype, device=strip.device, memory_format=torch.channels_last)
             result[number, :, band.start : band.stop] = strip[0].mT
     return result
 
@@ -109,11 +109,11 @@ class _Band(NamedTuple):
 def bands(small: int, large: int, length: int) -> tuple[_Band, ...]:
     """The matrix that upsamples one axis for three taps, shifts each by -1, 0, 1 and adds them."""
     # In float32 as PyTorch computes positions, so that results agree with its own to the last digits.
-    step = torch.tensor(small - 1, dtype=torch.float32) / max(large - 1, 1)
-    positions = torch.arange(large, dtype=torch.float32) * step
+    step = torch.tensor(small - 1, dtype=torch.float32, device="cpu") / max(large - 1, 1)
+    every = torch.arange(large, device="cpu")
+    positions = every.to(torch.float32) * step
     below = positions.long().clamp(max=small - 1)
-    every = torch.arange(large)
-    upsampling = torch.zeros(large, small, dtype=torch.float32)
+    upsampling = torch.zeros(large, small, dtype=torch.float32, device="cpu")
     upsampling[every, below] = 1 - (positions - below)
     upsampling[every, (below + 1).clamp(max=small - 1)] += positions - below
     # What a shift brings in from outside is the convolution's padding with zeros.

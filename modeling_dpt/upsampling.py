@@ -26,8 +26,8 @@ def upsample_and_convolve(
         convolution: D channels, of the map's size.
         feature_map: (B, C, h, w).
         size: (H, W); None for no upsampling.
-        then: Treats every pixel alike, except for batch norm in training. For inference it is called on parts of the
-            map, while they are in the cache.
+        then: Layers that work pixel by pixel: activations, 1x1 convolutions, batch norm. For inference they are called
+            on strips of the map, while they are in the cache; hooks inside switch that off.
 
     Returns:
         (B, K, H, W).
@@ -55,10 +55,15 @@ def upsample(feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _pays(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int]) -> bool:
     """Whether the products saved at the large size are worth more than what takes their place."""
-    # Graphics cards multiply faster than they add; a graph of one convolution is easier to optimise; a subclass, as of
-    # an adapter, may do more than multiply; a hook wants the whole map.
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or feature_map.device.type != "cpu":
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False  # a graph of one convolution is easier to optimise
+    if torch._C._are_functorch_transforms_active():
+        return False  # gradients of each image, or of gradients: there is one rule for the plain way only
+    # Graphics cards multiply faster than they add; other kinds of tensors, such as fake ones, may hold no numbers.
+    plain = type(feature_map) is torch.Tensor and type(convolution.weight) in (torch.Tensor, nn.Parameter)
+    if not plain or feature_map.device.type != "cpu":
         return False
+    # A subclass, as of an adapter, may do more than multiply, and a hook wants the whole map.
     if type(convolution) is not nn.Conv2d or _is_watched(convolution):
         return False
     batch, channels, height, width = feature_map.shape

@@ -83,7 +83,7 @@ def _small_gradients(gradient: Tensor, small: torch.Size) -> Iterator[Tensor]:
     for image in gradient.permute(0, 3, 2, 1):  # (W, H, D)
         sums.zero_()
         for band in rows:
-            wide = image[:, band.start : band.stop].to(torch.float32, memory_format=torch.contiguous_format).flatten(1)
+            wide = image[:, band.start : band.stop].float().flatten(1)
             part = tall[:, : wide.shape[1]].zero_()
             for column in columns:
                 weights = column.weights.T

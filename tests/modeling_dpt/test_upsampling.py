@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 from torch.nn.functional import interpolate
 
 from open_dpt import DPTForDepthEstimation
@@ -87,6 +88,40 @@ def test_small_steps_adapted_and_watched_convolutions_go_the_plain_way(convoluti
         convolution.float().register_forward_hook(lambda _, __, output: seen.append(output.shape))
         upsample_and_convolve(convolution, feature_map, (8, 12))
     assert not calls and seen == [(1, 8, 8, 12)]
+
+
+def test_functional_gradients_go_the_plain_way(convolution, calls):
+    feature_map, parameters = torch.randn(1, 64, 3, 4), dict(convolution.named_parameters())
+
+    def loss(values):
+        layer = functional_copy(convolution, values)
+        return upsample_and_convolve(layer, feature_map, (6, 8)).square().mean()
+
+    def functional_copy(layer, values):
+        twin = copy.copy(layer)
+        twin._parameters = dict(values)
+        return twin
+
+    found = torch.func.grad(loss)(parameters)
+    assert not calls
+    loss(parameters).backward()
+    assert calls
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(found[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_fake_tensors_go_the_plain_way(convolution, calls):
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        assert upsample_and_convolve(convolution, torch.empty(1, 64, 3, 4), (6, 8)).shape == (1, 8, 6, 8)
+    assert not calls
+
+
+def test_another_default_device_changes_nothing(convolution, calls):
+    feature_map = torch.randn(1, 64, 3, 7)
+    with torch.device("meta"), torch.no_grad():
+        found = upsample_and_convolve(convolution, feature_map, (6, 17))
+    torch.testing.assert_close(found, by_definition(convolution, feature_map, (6, 17)))
+    assert calls
 
 
 @pytest.mark.parametrize("autocast", [False, True])
