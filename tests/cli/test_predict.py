@@ -71,7 +71,7 @@ def test_a_metric_model_names_its_files_depth(predict, photo, tmp_path, tiny_met
 
 
 def test_dtype_auto_says_what_it_takes_and_why(predict, photo, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("open_dpt.processing.dtypes.bfloat16_instructions", lambda: "avx512_bf16")
     assert predict(photo, "--format", "npy", "--dtype", "auto") == 0
     told = capsys.readouterr().err.splitlines()
     assert "--dtype auto: bfloat16, multiplied in hardware by this CPU (avx512_bf16)" in told
