@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ...configuration import DPTConfig
 from ...modeling_dpt import DPTForDepthEstimation
+from ...modeling_dpt.compiling import compile_model
 from ...modeling_dpt.conversion.key_maps import TIMM_HYBRID, TIMM_VIT, original, rename
 from .measure import Work, count_flop
 from .suites import OWN
@@ -113,13 +114,25 @@ def _compiled(setting: Setting) -> Work:
 
 
 def _compile(model: nn.Module, setting: Setting) -> Work:
-    """On graphics cards with CUDA graphs, which spare the launching of one kernel after the other.
+    """For one size. On graphics cards with CUDA graphs, which spare the launching of one kernel after the other.
 
     Graphs keep what they took for a call.
     """
     on_cuda = torch.device(setting.device).type == "cuda"
-    compiled = torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+    compiled = torch.compile(model, mode="reduce-overhead" if on_cuda else None, dynamic=False)
     return replace(_module_work(compiled, setting), frees_memory=not on_cuda)
+
+
+def _compile_model(setting: Setting) -> Work:
+    model = compile_model(load_own(setting.folder, setting.dtype, setting.device).optimize_for_inference())
+    work = _module_work(model, setting)
+
+    def output() -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "compiling failed")  # else it goes on uncompiled
+            return work.run(0)
+
+    return replace(work, output=output)
 
 
 def _int8(setting: Setting) -> Work:
@@ -267,6 +280,7 @@ _BUILDERS: dict[str, Callable[[Setting], Work]] = {
     OWN: _optimized,
     f"{OWN}, loaded": _loaded,
     f"{OWN}, compiled": _compiled,
+    f"{OWN}, compile_model": _compile_model,
     f"{OWN}, int8": _int8,
     "transformers": _transformers,
     "transformers-compiled": _transformers_compiled,

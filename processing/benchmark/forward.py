@@ -15,6 +15,7 @@ from .suites import Options, candidates_of
 
 def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, Any]:
     """The network of the checkpoint in `folder`, run by every candidate on the same pixels."""
+    torch.compiler.reset()  # else what another case compiled would be used, or its size taken into account
     generator = torch.Generator().manual_seed(0)
     dtype = getattr(torch, case["dtype"])
     exact = torch.randn(case["batch"], 3, case["height"], case["width"], generator=generator).to(options.device)

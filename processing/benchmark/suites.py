@@ -22,7 +22,8 @@ OWN = "open_dpt"
 WAYS = {
     "optimized": "after optimize_for_inference()",
     "loaded": "as from_pretrained gives it",
-    "compiled": "optimized, then torch.compile, on CUDA with its graphs",
+    "compiled": "optimized, then torch.compile for this size alone, on CUDA with its graphs",
+    "compile_model": "optimized, then compile_model(), for all sizes where it can",
     "int8": "after quantize_int8(), on a CPU, whatever the dtype",
 }
 

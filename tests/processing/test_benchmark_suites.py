@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,16 +60,42 @@ def test_exported_graphs_answer_the_same(monkeypatch):
 
 def test_compiled_models_are_candidates_like_others(monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch, "compile", lambda model, mode: compiled.append(mode) or model)
+    monkeypatch.setattr(torch, "compile", lambda model, mode, dynamic: compiled.append(mode) or model)
     given = {**TINY, "dtypes": ("float32",), "peers": ("transformers-compiled",), "ways": ("compiled",)}
     (case,) = run_suite("latency", **given)
     assert [row["candidate"] for row in case["rows"]] == ["transformers-compiled", "open_dpt, compiled"]
     assert all(row["status"] == "timed" for row in case["rows"]) and compiled == [None, None]
 
 
+def test_what_another_case_compiled_has_no_part_in_the_next(monkeypatch):
+    graphs = []
+
+    def remember(graph, inputs):
+        found = [value for value in inputs if isinstance(value, torch.Tensor) and value.dim() == 4]
+        graphs.append({type(side) for value in found for side in value.shape})
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=remember))
+    given = {**TINY, "sizes": ((96, 96), (64, 96), (96, 96)), "dtypes": ("float32",), "peers": ()}
+    for case in run_suite("latency", **given, ways=("compiled",)):
+        assert case["rows"][0]["status"] == "timed"
+    assert graphs == [{int}] * 3
+
+
+def test_a_model_that_could_not_be_compiled_is_not_timed_as_if_it_were(monkeypatch):
+    def no_compiler(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=no_compiler))
+    given = {**TINY, "dtypes": ("float32",), "peers": (), "ways": ("compile_model", "loaded")}
+    (case,) = run_suite("latency", **given)
+    assert [row["status"] for row in case["rows"]] == ["failed", "timed"]
+    assert "compiling failed" in case["rows"][0]["reason"]
+
+
 def test_on_cuda_models_are_compiled_with_its_graphs_whose_memory_cannot_be_seen(monkeypatch):
     modes = []
-    monkeypatch.setattr(torch, "compile", lambda model, mode: modes.append(mode))
+    monkeypatch.setattr(torch, "compile", lambda model, mode, dynamic: modes.append(mode))
     for device, frees_memory in [("cuda:0", False), ("cpu", True)]:
         setting = candidates.Setting(Path(), "debug", torch.float32, device, torch.zeros(1))
         assert candidates._compile(None, setting).frees_memory == frees_memory
