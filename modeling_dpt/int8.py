@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .backbones.vit import ViTSelfAttention
+from .cpu import bfloat16_instructions
 from .fingerprint import fingerprint
 from .fusion import ResidualUnit
 from .inference import fold_batch_norm
@@ -50,7 +51,7 @@ class Int8Mixin(Int8Guard):
         with torch.no_grad():
             linears = _quantize_encoder(self)
             readouts, convolutions = _quantize_decoder(self)
-        rest = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+        rest = torch.bfloat16 if bfloat16_instructions() else torch.float32
         self.to(rest).optimize_for_inference()
         for part, weights_fingerprint in prints.items():  # the encoder is a model by itself, too
             part.is_int8, part.weights_fingerprint = True, weights_fingerprint

@@ -10,9 +10,11 @@ import torch
 from open_dpt import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
 from open_dpt.assets import bundled_model_path
 from open_dpt.modeling_dpt.backbones.vit import ViTSelfAttention
+from open_dpt.modeling_dpt.cpu import bfloat16_instructions
 from open_dpt.modeling_dpt.fingerprint import fingerprint
 from open_dpt.modeling_dpt.int8_attention import Int8SelfAttention, attend
 from open_dpt.modeling_dpt.int8_layers import Int8Conv2d, Int8Linear, Int8Readout, around_zero_point, in_steps
+from open_dpt.modeling_dpt.packed_weight import can_pack
 from open_dpt.modeling_dpt.readout import ProjectReadout
 
 pytestmark = pytest.mark.skipif(
@@ -140,6 +142,20 @@ def test_what_becomes_integers(tiny, caplog):
     assert kinds.count(Int8SelfAttention) == 4 and kinds.count(Int8Readout) == 4
     assert type(model.head.head[0]) is torch.nn.Conv2d
     assert type(model.dpt.embeddings.patch_embeddings.projection) is torch.nn.Conv2d
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"),
+    [("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16), ("avx512_f", torch.float32)],
+)
+def test_the_rest_is_in_bfloat16_where_that_is_multiplied_in_hardware(tiny, monkeypatch, capability, dtype):
+    can_pack()  # it remembers what this machine can do
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True, capability: True})
+    bfloat16_instructions.cache_clear()
+    try:
+        assert DPTForDepthEstimation(tiny()).quantize_int8().dtype == dtype
+    finally:
+        bfloat16_instructions.cache_clear()
 
 
 def test_copies_answer_the_same(tiny):
