@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how our network runs: " + "; ".join(f"{name}: {meaning}" for name, meaning in WAYS.items()),
     )
     parser.add_argument("--photos", type=positive, metavar="N", help="of the folder")
-    parser.add_argument("--rounds", type=positive, metavar="N", help="turns of each, at most (default: 7)")
+    parser.add_argument(
+        "--rounds", type=positive, metavar="N", help="turns of each, at most (default: 7 on a CPU, else 100)"
+    )
     parser.add_argument(
         "--seconds", type=float, metavar="S", help="no new turn after so long, but at least 3 (default: 60 a case)"
     )

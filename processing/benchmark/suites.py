@@ -105,7 +105,8 @@ class Options:
         batch_sizes: Images that run together.
         peers: Names from `PEERS`; None: all that the suite knows, without those that need compiling.
         ways: Names from `WAYS`.
-        rounds, seconds: Limits for each case; at least three rounds are taken.
+        rounds, seconds: Limits for each case; at least three rounds are taken. rounds None: 7 on a CPU, where a round
+            may take seconds, else 100.
         device, threads: Of torch; threads None: as torch has them. Peers get the same.
         photos: Of the folder.
     """
@@ -116,7 +117,7 @@ class Options:
     batch_sizes: tuple[int, ...] = (1,)
     peers: tuple[str, ...] | None = None
     ways: tuple[str, ...] = ("optimized",)
-    rounds: int = 7
+    rounds: int | None = None
     seconds: float = 60.0
     device: str = "cpu"
     threads: int | None = None
@@ -194,14 +195,19 @@ def options_for(suite: str, **given: Any) -> Options:
     """The suite's defaults with those given (None: not given), checked.
 
     Raises:
-        ValueError: a name is unknown, or a size is none that the network takes; the message has the nearest.
+        ValueError: a name is unknown, or a size is none that the network takes (the message has the nearest), a list
+            is empty, seconds are below 0, or training is asked for in float16.
     """
     _known("suite", suite, SUITES)
     given = {key: value for key, value in given.items() if value is not None}
     for key in given:
         _known("option", key, [field.name for field in fields(Options)])
     options = replace(Options(**SUITES[suite].defaults), **given)
-    options = replace(options, dtypes=tuple(_dtype(name, options.device) for name in options.dtypes))
+    options = replace(
+        options,
+        dtypes=tuple(_dtype(name, options.device) for name in options.dtypes),
+        rounds=options.rounds or (7 if options.device.startswith("cpu") else 100),
+    )
     from ...configuration import PRESETS
 
     for subject, names, known in [
@@ -210,8 +216,19 @@ def options_for(suite: str, **given: Any) -> Options:
         ("peer", options.peers or (), PEERS),
         ("way", options.ways, WAYS),
     ]:
+        if not names and subject != "peer":
+            raise ValueError(f"{subject}: needs at least one, got none. Choose from {', '.join(known)}.")
         for name in names:
             _known(subject, name, known)
+    for subject, values in [("size", options.sizes), ("batch size", options.batch_sizes)]:
+        if not values:
+            raise ValueError(f"{subject}: needs at least one, got none.")
+    if not options.seconds >= 0:  # nan, too
+        raise ValueError(f"seconds: must be 0 or more, got {options.seconds}.")
+    if suite == "training" and "float16" in options.dtypes:
+        raise ValueError(
+            "dtype: training in float16 needs its gradients scaled, which no candidate does. Take bfloat16."
+        )
     for name in options.peers or ():
         if suite not in PEERS[name].suites:
             others = ", ".join(other for other, peer in PEERS.items() if suite in peer.suites)

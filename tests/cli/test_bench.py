@@ -97,6 +97,8 @@ def test_without_a_suite_the_standard_selection_runs(monkeypatch, capsys):
         (["size", "--dtype", "float64"], "dtype: unknown name 'float64'. Did you mean float"),
         (["size", "--size", "100x384"], "size: must be multiples of 16 for dpt-base, got 100x384. Nearest: 96x384."),
         (["training", "--peers", "smp"], "peer: smp has no part in training. Choose from transformers."),
+        (["latency", "--dtype", ","], "dtype: needs at least one, got none. Choose from float32, "),
+        (["latency", "--seconds", "nan"], "seconds: must be 0 or more, got nan."),
         (["latency", "--device", "tpu9"], "--device: "),
     ],
 )

@@ -219,6 +219,14 @@ def test_the_machine_is_described_as_json_data():
         ("latency", {"ways": ("compile",)}, "way: unknown name 'compile'. Did you mean compiled?"),
         ("latency", {"peers": ("zzz",)}, "peer: unknown name 'zzz'. Choose from transformers, "),
         ("latency", {"sizes": ((390, 376),)}, "must be multiples of 16 for dpt-tiny, got 390x376. Nearest: 384x384."),
+        ("latency", {"presets": ()}, "preset: needs at least one, got none. Choose from "),
+        ("latency", {"dtypes": ()}, "dtype: needs at least one, got none. Choose from float32, "),
+        ("latency", {"ways": ()}, "way: needs at least one, got none. Choose from optimized, "),
+        ("latency", {"sizes": ()}, "size: needs at least one, got none."),
+        ("latency", {"batch_sizes": ()}, "batch size: needs at least one, got none."),
+        ("latency", {"seconds": -1.0}, "seconds: must be 0 or more, got -1.0."),
+        ("latency", {"seconds": float("nan")}, "seconds: must be 0 or more, got nan."),
+        ("training", {"dtypes": ("fp16",)}, "dtype: training in float16 needs its gradients scaled"),
         ("folder", {"peers": ("openvino",)}, "openvino has no part in folder. Choose from pipeline, loop."),
     ],
 )
@@ -236,6 +244,11 @@ def test_cases_are_counted_before_they_are_measured():
 
 def test_short_names_of_dtypes():
     assert options_for("latency", dtypes=("bf16", "float32")).dtypes == ("bfloat16", "float32")
+
+
+def test_a_device_that_is_fast_takes_more_rounds():
+    assert options_for("latency").rounds == 7 and options_for("latency", device="cuda:1").rounds == 100
+    assert options_for("latency", device="cuda", rounds=3).rounds == 3 and options_for("latency", peers=()).peers == ()
 
 
 def test_dtype_auto_is_what_the_device_is_fast_in(monkeypatch):
