@@ -28,7 +28,7 @@ def describe_machine(device: str = "cpu", libraries: tuple[str, ...] = ()) -> di
     """Processor, threads, instruction sets, load by others, versions, date and git revision, as JSON data.
 
     Args:
-        device: Of torch; an accelerator is named.
+        device: Of torch; of CUDA its name, memory, compute capability, driver and libraries are told, too.
         libraries: Distributions to name the versions of, besides our own and those that we stand on.
     """
     info = Path("/proc/cpuinfo")
@@ -43,7 +43,8 @@ def describe_machine(device: str = "cpu", libraries: tuple[str, ...] = ()) -> di
         "torch_isa": torch.backends.cpu.get_cpu_capability(),
         "memory_gb": _memory_gb(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "device": device,
+        **(_cuda(device) if device.startswith("cuda") else {}),
         "system": platform.system(),
         "python": platform.python_version(),
         "open_dpt": __version__,
@@ -51,6 +52,27 @@ def describe_machine(device: str = "cpu", libraries: tuple[str, ...] = ()) -> di
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "git": git_revision(),
     }
+
+
+def _cuda(device: str) -> dict[str, Any]:
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "device": properties.name,
+        "device_memory_gb": round(properties.total_memory / 2**30, 1),
+        "capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda or torch.version.hip,  # the latter of AMD's cards, which torch calls cuda, too
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _driver(properties),
+    }
+
+
+def _driver(properties: Any) -> str | None:
+    """As its own tool says; None without it."""
+    command = ["nvidia-smi", f"--id=GPU-{properties.uuid}", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, AttributeError, subprocess.SubprocessError):
+        return None
 
 
 def git_revision() -> str | None:

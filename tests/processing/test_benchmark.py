@@ -2,12 +2,13 @@
 
 import json
 import time
+import types
 
 import pytest
 import torch
 
 from open_dpt.processing import dtypes
-from open_dpt.processing.benchmark import candidates, measure, suites, timing
+from open_dpt.processing.benchmark import candidates, machine, measure, suites, timing
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
 from open_dpt.processing.benchmark.report import write_report
@@ -203,10 +204,27 @@ def test_needed_arithmetic_is_that_of_the_plain_network_whatever_a_machine_makes
 
 
 def test_the_machine_is_described_as_json_data():
-    machine = describe_machine(libraries=("hypothesis", "no-such-distribution"))
-    assert machine["cores"] >= 1 and machine["threads"] == torch.get_num_threads() and machine["cpu"]
-    assert machine["torch"] == torch.__version__ and "hypothesis" in machine and "no-such-distribution" not in machine
-    assert {"isa", "load", "git", "date", "open_dpt", "transformers", "python"} <= set(machine)
+    found = describe_machine(libraries=("hypothesis", "no-such-distribution"))
+    assert found["cores"] >= 1 and found["threads"] == torch.get_num_threads() and found["cpu"]
+    assert found["torch"] == torch.__version__ and "hypothesis" in found and "no-such-distribution" not in found
+    assert {"isa", "load", "git", "date", "open_dpt", "transformers", "python"} <= set(found)
+
+
+def test_a_graphics_card_is_described_with_its_libraries(monkeypatch):
+    card = types.SimpleNamespace(name="A Card", total_memory=24 * 2**30, major=8, minor=9, uuid="12-34")
+    said = types.SimpleNamespace(stdout="570.1\n")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(machine, "git_revision", lambda: None)
+    monkeypatch.setattr(machine.subprocess, "run", lambda command, **_: said if "--id=GPU-12-34" in command else None)
+    found = describe_machine("cuda:0")
+    assert (found["device"], found["device_memory_gb"], found["capability"]) == ("A Card", 24.0, "8.9")
+    assert (found["cuda"], found["cudnn"], found["driver"]) == ("12.8", 91002, "570.1")
+    assert "cuda" not in describe_machine("cpu")
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "")
+    assert machine._driver(card) is None
 
 
 @pytest.mark.parametrize(
