@@ -262,13 +262,14 @@ def _onnxruntime(setting: Setting) -> Work:
 @contextmanager
 def _without_advice() -> Iterator[None]:
     """Exporters warn about their own insides, on several channels."""
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 def _only_on_cpu(setting: Setting) -> None:

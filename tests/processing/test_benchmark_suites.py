@@ -1,6 +1,7 @@
 """What the suites of the benchmark measure, and against whom; no test here depends on how fast anything is."""
 
 import json
+import logging
 import sys
 import types
 from functools import partial
@@ -56,6 +57,19 @@ def test_exported_graphs_answer_the_same(monkeypatch):
     for row in case["rows"]:
         assert row["status"] in ("timed", "missing"), row
         assert row["status"] == "missing" or row["difference"] < 1e-5
+
+
+def test_logging_is_as_quiet_as_the_caller_made_it():
+    logging.disable(logging.ERROR)
+    try:
+        with candidates._without_advice():
+            assert logging.root.manager.disable == logging.ERROR
+        assert logging.root.manager.disable == logging.ERROR
+    finally:
+        logging.disable(logging.NOTSET)
+    with candidates._without_advice():
+        assert logging.root.manager.disable == logging.WARNING
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_compiled_models_are_candidates_like_others(monkeypatch):
