@@ -1,4 +1,4 @@
-"""`open-dpt bench`: how fast is this, beside other ways to run the same weights?"""
+"""`open-dpt bench`: how fast is this, beside its peers, other ways to run the same weights?"""
 
 import argparse
 import sys
@@ -16,12 +16,12 @@ SUMMARY = "speed and memory beside other ways to run the same weights"
 _WIDTH = max(map(len, PEERS))
 DESCRIPTION = f"""Measure speed and memory, beside other ways to run the same network with the same weights.
 
-Outputs are compared before anything is timed, and one that differs is reported instead. Then all take turns: same
-input, dtype and threads, waiting for the device, medians with quartiles.
+Candidates are ours and its peers. Outputs are compared before anything is timed, and one that differs is reported
+instead. Then all take turns: same input, dtype and threads, waiting for the device, medians with quartiles.
 
 {chr(10).join(f"  {name:{_WIDTH}}  {suite.summary}" for name, suite in SUITES.items())}
 
-Others, each left out with a word where it is not installed:
+Peers, each left out with a word where it is not installed:
 {chr(10).join(f"  {name:{_WIDTH}}  {peer.summary} ({', '.join(peer.suites)})" for name, peer in PEERS.items())}
 
 Without a suite: a selection of all that takes about 15 minutes on two cores.
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", type=_names, metavar="D,D...", help=f"{', '.join(DTYPES)}, fp32, bf16, fp16, auto")
     parser.add_argument("--batch-size", type=_numbers, metavar="N,N...", help="images that run together")
     parser.add_argument(
-        "--peers", type=_names, metavar="P,P...", help="the others, or none (default: all of the suite)"
+        "--peers", type=_names, metavar="P,P...", help="or none (default: all of the suite, but those that compile)"
     )
     parser.add_argument(
         "--ways",
