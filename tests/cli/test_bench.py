@@ -23,9 +23,12 @@ def test_a_run_prints_tables_and_writes_three_files(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "### latency: debug, float32, 64x64, batch 1\n\nneeded: 0." in out and "GFLOP; ceiling: " in out
     assert "| transformers | " in out and "| open_dpt " in out
-    *_, title, _, head, _, ratios, _, total = out.strip().splitlines()
-    assert title == "## open_dpt is so many times as fast, by the clock (by CPU)" or "| size" in head
-    assert "| transformers" in head and ratios.startswith("| debug, float32, 64x64, batch 1 | ")
+    ratios = out.partition("## open_dpt is so many times as fast, by the clock (by CPU)\n\n")[2]
+    *ratios, total = ratios.strip().split("\n\n")
+    for suite, table in zip(("latency", "size"), ratios, strict=True):
+        head, _, row = table.splitlines()
+        assert head.startswith(f"| {suite} ") and head.endswith("| transformers |")
+        assert row.startswith("| debug, float32, 64x64, batch 1 | ")
     assert total.startswith("2 cases, ") and total.endswith(" s")
     data = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert data["format"] == 1 and set(data) == {"format", "machine", "cases"}
@@ -51,6 +54,13 @@ def test_a_run_prints_tables_and_writes_three_files(tmp_path, capsys):
     text = (tmp_path / "out" / "bench.md").read_text()
     assert "## latency: milliseconds for one image" in text and "| transformers |" in text
     assert (tmp_path / "out" / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_help_calls_all_peers_so(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    text = capsys.readouterr().out
+    assert "Peers, each left out" in text and "Others" not in text and "rival" not in text
 
 
 def test_what_is_not_timed_is_listed_with_its_reason(monkeypatch, capsys):
