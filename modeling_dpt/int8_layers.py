@@ -49,7 +49,7 @@ class Packed:
 
 CANNOT_SAVE = (
     "quantize_int8: a quantised model cannot be saved, its weights are laid out for this machine. "
-    "Save the model before; quantising takes a second."
+    "Save the model before; quantising takes seconds."
 )
 
 
