@@ -21,7 +21,7 @@ from ..overlap import predict_files
 from ..predictor import predict_depth
 from .candidates import load_own, load_stock
 from .measure import Reference, Work, compare_and_time, reference_for
-from .suites import OWN, Options, Size, candidates_of
+from .suites import OWN, PEERS, Options, Size, candidates_of
 
 # (height, width) of the photos, in turns: cameras and phones, small and large, upright and not, and a car's camera.
 PHOTO_SIZES = ((480, 640), (1200, 1800), (640, 480), (375, 1242), (1800, 1200), (600, 800))
@@ -62,6 +62,8 @@ def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, A
     _write_processor(folder, (case["height"], case["width"]))
     chunk = min(CHUNK, len(photos))
     chunks = [photos[start : start + chunk] for start in range(0, len(photos) - chunk + 1, chunk)]
+    reference = _reference(folder, photos[0], dtype, options.device)
+    low, high = reference.values.min(), reference.values.max()
 
     def candidate(name: str) -> Work:
         own = partial(_own, batch_size=batch)
@@ -70,15 +72,16 @@ def measure(case: dict[str, Any], folder: Path, options: Options) -> dict[str, A
         predict_and_write = make(folder, chosen, options.device)
         output = folder / name
         output.mkdir(exist_ok=True)
+
+        def answer() -> Tensor:
+            values = predict_and_write(photos[:1], output).cpu()
+            # Peers overshoot the network's range at edges, ours keeps within it.
+            return values.clamp(low, high) if name in PEERS else values
+
         return Work(
-            lambda number: predict_and_write(chunks[number % len(chunks)], output),
-            # Ours keeps within the network's range; the others overshoot it at edges.
-            None
-            if name == AUTO
-            else lambda: predict_and_write(photos[:1], output).clamp(reference.values.min(), reference.values.max()),
+            lambda number: predict_and_write(chunks[number % len(chunks)], output), None if name == AUTO else answer
         )
 
-    reference = _reference(folder, photos[0], dtype, options.device)
     candidates = {name: partial(candidate, name) for name in names}
     measured = compare_and_time(candidates, reference, options, dtype=dtype, images=chunk, warm_up=1)
     return {"photos": len(photos), **measured}

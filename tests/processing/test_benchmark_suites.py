@@ -193,6 +193,18 @@ def test_folder_in_float32_agrees_with_the_pipeline_and_in_bfloat16_the_pipeline
     assert {row["as"] for row in half["rows"] if row["status"] == "timed"} <= {"pipeline", "loop"}
 
 
+def test_our_own_answer_in_a_folder_may_not_leave_the_range_of_the_network(monkeypatch):
+    def overshooting(*arguments, library=folder._own, **options):
+        predict = library(*arguments, **options)
+        return lambda photos, output: torch.where(
+            (values := predict(photos, output)) == values.max(), 2 * values, values
+        )
+
+    monkeypatch.setattr(folder, "_own", overshooting)
+    (case,) = run_suite("folder", **TINY, dtypes=("bfloat16",), photos=1, peers=())
+    assert [row["status"] for row in case["rows"]] == ["differs"]
+
+
 def test_photos_of_the_folder_have_mixed_sizes(tmp_path):
     from PIL import Image
 
