@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...configuration import DPTConfig
-from ...modeling_dpt import DPTForDepthEstimation
 from ...modeling_dpt.compiling import compile_model
 from ...modeling_dpt.conversion.key_maps import TIMM_HYBRID, TIMM_VIT, original, rename
-from .measure import Work, count_flop
+from .checkpoints import load_own, load_stock
+from .measure import Work
 from .suites import OWN
-
-# What the stock class cannot express; `dpt-tiny` and `debug` differ in it.
-_STOCK_FORM = {"head_activation": "relu", "head_hidden_size": 32, "normalize_taps": None}
-# It runs a hybrid at this size only.
-_STOCK_HYBRID_SIZE = 384
 
 
 @dataclass(frozen=True)
@@ -38,54 +31,6 @@ class Setting:
     dtype: torch.dtype
     device: str
     pixels: Tensor
-
-
-def stock_config(preset: str) -> DPTConfig:
-    """The preset in the form that the stock class can express."""
-    size = {"image_size": _STOCK_HYBRID_SIZE} if DPTConfig.from_preset(preset).is_hybrid else {}
-    return DPTConfig.from_preset(preset, **_STOCK_FORM, **size)
-
-
-def write_checkpoint(preset: str, folder: Path) -> None:
-    """Write a stock checkpoint of `stock_config(preset)` with random weights."""
-    torch.manual_seed(0)
-    model = DPTForDepthEstimation(stock_config(preset))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            # A random stem of convolutions magnifies rounding, the more the larger its residual branches are.
-            if name.endswith("norm3.weight"):
-                parameter *= 0.2
-    model.to_transformers(folder)
-
-
-@lru_cache
-def needed_flop(preset: str, batch: int, size: tuple[int, int], backward: bool = False) -> int:
-    """What the network asks for, by PyTorch's count of our plain model.
-
-    Counted on shapes alone: what a device, a dtype or `optimize_for_inference` reorders or replaces has no part in it.
-    """
-    with torch.device("meta"):
-        model = DPTForDepthEstimation(stock_config(preset)).train(backward)
-        pixels = torch.empty(batch, 3, *size)
-
-    def run() -> None:
-        prediction = model(pixels).predicted_depth
-        if backward:
-            prediction.sum().backward()
-
-    return count_flop(run)
-
-
-def load_own(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> DPTForDepthEstimation:
-    """Our model as loaded, not yet optimised."""
-    return DPTForDepthEstimation.from_pretrained(folder).to(device=device, dtype=dtype).eval()
-
-
-def load_stock(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Module:
-    """transformers' model of the same files."""
-    from transformers import DPTForDepthEstimation as StockModel
-
-    return StockModel.from_pretrained(folder).to(device=device, dtype=dtype).eval()
 
 
 def build(name: str, setting: Setting) -> Work:

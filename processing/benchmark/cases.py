@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .candidates import write_checkpoint
+from .checkpoints import write_checkpoint
 from .labels import reason_of
 from .suites import SUITES, Options, candidates_of
 

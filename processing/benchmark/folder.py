@@ -19,7 +19,7 @@ from ..image_io import load_image
 from ..image_processing_dpt import DPTImageProcessor
 from ..overlap import predict_files
 from ..predictor import predict_depth
-from .candidates import load_own, load_stock
+from .checkpoints import load_own, load_stock
 from .measure import Reference, Work, compare_and_time, reference_for
 from .suites import OWN, PEERS, Options, Size, candidates_of
 

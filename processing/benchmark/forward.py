@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .candidates import Setting, build, load_own, needed_flop
+from .candidates import Setting, build
+from .checkpoints import load_own, needed_flop
 from .measure import Reference, compare_and_time, reference_for
 from .suites import Options, candidates_of
 

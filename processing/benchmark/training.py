@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...modeling_dpt.losses import ScaleShiftInvariantLoss
-from .candidates import load_own, load_stock, needed_flop
+from .checkpoints import load_own, load_stock, needed_flop
 from .measure import Work, compare_and_time, reference_for
 from .suites import OWN, Options, candidates_of
 

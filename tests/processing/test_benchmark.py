@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from open_dpt.processing import dtypes
-from open_dpt.processing.benchmark import candidates, machine, measure, suites, timing
+from open_dpt.processing.benchmark import machine, measure, suites, timing
+from open_dpt.processing.benchmark.checkpoints import needed_flop
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
 from open_dpt.processing.benchmark.report import write_report
@@ -196,11 +197,9 @@ def test_needed_arithmetic_is_that_of_the_plain_network_whatever_a_machine_makes
     theirs = count_flop(lambda: stock(pixels))
     # The stock class projects after upsampling, on four times as many pixels, and the readout of every token.
     saved = sum(2 * 256 * 256 * (4 - 1) * side**2 for side in (12, 24, 48, 96)) + 4 * 2 * 24**2 * 768 * 768
-    ours = candidates.needed_flop("dpt-base", 1, (384, 384))
+    ours = needed_flop("dpt-base", 1, (384, 384))
     assert ours == pytest.approx(theirs - saved, rel=0.002)
-    assert candidates.needed_flop("debug", 2, (64, 96)) == pytest.approx(
-        3 * candidates.needed_flop("debug", 1, (64, 64)), rel=0.02
-    )
+    assert needed_flop("debug", 2, (64, 96)) == pytest.approx(3 * needed_flop("debug", 1, (64, 64)), rel=0.02)
 
 
 def test_the_machine_is_described_as_json_data():

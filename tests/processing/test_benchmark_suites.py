@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from open_dpt.processing.benchmark import candidates, folder, loading, suites
+from open_dpt.processing.benchmark import candidates, checkpoints, folder, loading, suites
 from open_dpt.processing.benchmark.measure import Reference
 from open_dpt.processing.benchmark.report import case_table
 from open_dpt.processing.benchmark.suites import options_for, run_suite
@@ -281,7 +281,7 @@ def authors(tmp_path, monkeypatch):
     """An installed checkout of the authors' code, and a preset of the network that it has here."""
     values = json.loads(GOLDEN.with_suffix(".json").read_text())
     values.pop("task")
-    shape = {**candidates.DPTConfig.from_preset("debug").to_diff_dict(), **values}
+    shape = {**checkpoints.DPTConfig.from_preset("debug").to_diff_dict(), **values}
     AuthorsModel.folder = tmp_path
     models = types.ModuleType("dpt.models")
     models.DPTDepthModel = AuthorsModel
@@ -295,8 +295,8 @@ def test_the_authors_code_runs_our_weights(authors, tmp_path):
     from open_dpt import DPTForDepthEstimation
 
     torch.manual_seed(3)
-    config = candidates.DPTConfig(**{key: value for key, value in authors.items() if key != "model_type"})
-    for key, value in candidates._STOCK_FORM.items():
+    config = checkpoints.DPTConfig(**{key: value for key, value in authors.items() if key != "model_type"})
+    for key, value in checkpoints._STOCK_FORM.items():
         setattr(config, key, value)
     model = DPTForDepthEstimation(config).eval()
     model.to_transformers(tmp_path)
