@@ -183,9 +183,9 @@ STANDARD: list[tuple[str, dict[str, Any]]] = [
     ("throughput", {"batch_sizes": (4,), "dtypes": ("bfloat16",), "peers": ("transformers",), "seconds": 8}),
     (
         "size",
-        {"sizes": ((256, 256), (512, 512), (1024, 1024)), "dtypes": ("bfloat16",), "peers": ("transformers",)} | _FEW,
+        {"sizes": ((256, 256), (512, 512), (768, 768)), "dtypes": ("bfloat16",), "peers": ("transformers",)} | _FEW,
     ),
-    ("folder", {"photos": 4} | _FEW),
+    ("folder", {"photos": 6} | _FEW),
     ("loading", {"presets": ("dpt-large",), "rounds": 3}),
     ("training", {"batch_sizes": (1,)} | _FEW),
 ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from open_dpt.processing import dtypes
-from open_dpt.processing.benchmark import machine, measure, suites, timing
+from open_dpt.processing.benchmark import folder, machine, measure, suites, timing
 from open_dpt.processing.benchmark.checkpoints import needed_flop
 from open_dpt.processing.benchmark.machine import ceilings, describe_machine
 from open_dpt.processing.benchmark.measure import Reference, Work, compare_and_time, count_flop, reference_for
@@ -205,7 +205,7 @@ def test_needed_arithmetic_is_that_of_the_plain_network_whatever_a_machine_makes
 def test_the_machine_is_described_as_json_data():
     found = describe_machine(libraries=("hypothesis", "no-such-distribution"))
     assert found["cores"] >= 1 and found["threads"] == torch.get_num_threads() and found["cpu"]
-    assert found["torch"] == torch.__version__ and "hypothesis" in found and "no-such-distribution" not in found
+    assert found["torch"] == version("torch") and "hypothesis" in found and "no-such-distribution" not in found
     assert {"isa", "load", "git", "date", "open_dpt", "transformers", "python"} <= set(found)
 
 
@@ -278,6 +278,7 @@ def test_the_standard_selection_is_valid_and_covers_every_suite():
     for suite, given in suites.STANDARD:
         assert options_for(suite, **given)
     assert {suite for suite, _ in suites.STANDARD} == set(suites.SUITES)
+    assert dict(suites.STANDARD)["folder"]["photos"] == len(folder.PHOTO_SIZES)  # one of each
 
 
 def test_the_picture_has_a_panel_a_case_and_one_for_all_sizes():
