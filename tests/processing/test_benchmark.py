@@ -3,6 +3,7 @@
 import json
 import time
 import types
+from importlib.metadata import version
 
 import pytest
 import torch
