@@ -24,7 +24,7 @@ instead. Then all take turns: same input, dtype and threads, waiting for the dev
 Peers, each left out with a word where it is not installed:
 {chr(10).join(f"  {name:{_WIDTH}}  {peer.summary} ({', '.join(peer.suites)})" for name, peer in PEERS.items())}
 
-Without a suite: a selection of all that takes about 15 minutes on two cores.
+Without a suite: a selection of all that takes about 13 minutes on two cores.
 
   open-dpt bench latency --preset dpt-base --dtype bfloat16 --size 384x384 --peers transformers"""
 
