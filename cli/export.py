@@ -70,15 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .models import load
     from .sources import find_sources
 
-    check_request(
-        output,
-        arguments.format,
-        dtype=arguments.dtype,
-        dynamic=arguments.dynamic,
-        input_size=arguments.input_size,
-        opset=arguments.opset,
-        calibrate=arguments.calibrate is not None,
-    )
+    form = {name: getattr(arguments, name) for name in ("format", "dtype", "dynamic", "input_size", "opset")}
+    check_request(output, **form, calibrate=arguments.calibrate is not None)
     photos = None
     if arguments.calibrate is not None:
         photos = [source.location for source in find_sources([arguments.calibrate], output=output)]
@@ -88,11 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         loaded.model,
         loaded.processor,
         output,
-        arguments.format,
-        dtype=arguments.dtype,
-        dynamic=arguments.dynamic,
-        input_size=arguments.input_size,
-        opset=arguments.opset,
+        **form,
         calibrate=photos,
         name=loaded.name,
         licence=licence_of(arguments.model, arguments.revision),
