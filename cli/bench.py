@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..processing.benchmark.suites import DTYPES, PEERS, STANDARD, SUITES, WAYS
+from ..processing.benchmark.suites import PEERS, STANDARD, SUITES, WAYS
+from ..processing.dtype_names import DTYPES
 from .messages import RequestError
 from .options import positive, size
 

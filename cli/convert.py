@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from ..processing.dtype_names import DTYPES, full_dtype_name
 from .messages import RequestError
-from .options import DTYPES, key_value
+from .options import key_value
 
 SUMMARY = "authors' .pt files, transformers and our checkpoints into one another"
 DESCRIPTION = """Write the checkpoint SRC as a folder DST.
@@ -33,7 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="config value that an authors' file does not tell, e.g. max_depth=80; may be repeated",
     )
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default: float32)")
+    parser.add_argument(
+        "--dtype",
+        type=full_dtype_name,
+        choices=DTYPES,
+        default="float32",
+        help="of the weights (default: float32)",
+    )
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that DST holds")
 

@@ -22,11 +22,15 @@ _TOLERANCES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .options import DTYPES
+    from ..processing.dtype_names import DTYPES, full_dtype_name
 
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of weights and arithmetic (default: float32)"
+        "--dtype",
+        type=full_dtype_name,
+        choices=DTYPES,
+        default="float32",
+        help="of weights and arithmetic (default: float32)",
     )
     parser.add_argument(
         "--record", action="store_true", help=argparse.SUPPRESS

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from ..processing.dtype_names import DTYPES, full_dtype_name
 from .messages import RequestError
-from .options import DTYPES, positive, size
+from .options import positive, size
 
 SUMMARY = "one ONNX, OpenVINO or torch.export file from image to prediction"
 DESCRIPTION = """Write MODEL as one graph: uint8 RGB images (batch, height, width, 3) to maps (batch, height, width).
@@ -28,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=SUFFIXES, default="onnx", help="default: %(default)s")
     parser.add_argument(
-        "--dtype", choices=(*DTYPES, "int8"), default="float32", help="of weights and arithmetic (default: float32)"
+        "--dtype",
+        type=full_dtype_name,
+        choices=(*DTYPES, "int8"),
+        default="float32",
+        help="of weights and arithmetic (default: float32)",
     )
     parser.add_argument(
         "--calibrate", metavar="FOLDER", help="photos that int8 is adjusted to (default: the three bundled ones)"

@@ -4,9 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ..processing.benchmark.suites import SHORT_DTYPES
-
-DTYPES = ("float32", "bfloat16", "float16")
+from ..processing.dtype_names import DTYPES, full_dtype_name
 
 
 def add_model_options(
@@ -20,7 +18,7 @@ def add_model_options(
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, or auto: the fastest there is")
     parser.add_argument(
         "--dtype",
-        type=lambda name: SHORT_DTYPES.get(name, name),
+        type=full_dtype_name,
         choices=("auto", *DTYPES, *(["int8"] if inference else [])),
         default="float32",
         help="of weights and arithmetic (default: float32); auto: fastest that the device multiplies in hardware"

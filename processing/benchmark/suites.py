@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
+from ..dtype_names import DTYPES, full_dtype_name
+
 Size = tuple[int, int]
 
-DTYPES = ("float32", "bfloat16", "float16")
-SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_EXTRA = "pip install 'open_dpt[export]'"
+
 
 # What we are called among candidates; by this alone, our model after `optimize_for_inference`.
 OWN = "open_dpt"
@@ -83,11 +85,11 @@ PEERS = {
         _FORWARD,
         ("segmentation-models-pytorch", "timm"),
     ),
-    "openvino": Peer("our graph in OpenVINO", ("openvino",), "pip install openvino", _FORWARD, ("openvino",)),
+    "openvino": Peer("our graph in OpenVINO", ("openvino",), _EXTRA, _FORWARD, ("openvino",)),
     "onnxruntime": Peer(
         "our graph in ONNX Runtime",
         ("onnx", "onnxscript", "onnxruntime"),
-        "pip install onnx onnxscript onnxruntime",
+        _EXTRA,
         _FORWARD,
         ("onnxruntime",),
     ),
@@ -286,7 +288,7 @@ def candidates_of(suite: str, options: Options) -> list[str]:
 
 def _dtype(name: str, device: str) -> str:
     if name != "auto":
-        return SHORT_DTYPES.get(name, name)
+        return full_dtype_name(name)
     from ..dtypes import choose_dtype  # imports torch
 
     return choose_dtype(device)[0]

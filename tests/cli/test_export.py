@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from open_dpt.cli import export
-from open_dpt.cli.main import main
+from open_dpt.cli.main import _parser, main
 from open_dpt.processing.export.formats import FORMATS
 
 
@@ -147,3 +147,8 @@ def test_photos_for_eight_bits_come_from_a_folder(tiny_depth_folder, tmp_path, m
     assert (seen["calibrate"], seen["dtype"]) == (["photos/b.jpg", "photos/more/a.png"], "int8")
     assert main([*command, "nowhere"]) == 2
     assert "nowhere:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["export"], ["convert", "model", "folder"], ["doctor"], ["predict", "photo.jpg"]])
+def test_short_names_of_dtypes_are_known_everywhere(words):
+    assert _parser().parse_args([*words, "--dtype", "bf16"]).dtype == "bfloat16"
