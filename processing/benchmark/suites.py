@@ -14,7 +14,7 @@ from ..dtype_names import DTYPES, full_dtype_name
 
 Size = tuple[int, int]
 
-_EXTRA = "pip install 'open_dpt[export]'"
+_EXTRA = "pip install 'open-dpt[export]'"
 
 
 # What we are called among candidates; by this alone, our model after `optimize_for_inference`.
