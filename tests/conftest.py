@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share: tiny checkpoints with random weights, and a photo."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test reaches the network. Those that talk to the local hub server do so in processes of their own.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Every test draws the same numbers whatever ran before it. Another seed shows which tests depend on them.
+SEED = int(os.environ.get("OPEN_DPT_TEST_SEED", "0"))
 
 TINY = {
     "hidden_size": 32,
@@ -21,6 +24,17 @@ TINY = {
     "neck_hidden_sizes": [16, 24, 32, 40],
     "fusion_hidden_size": 16,
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Seed before the fixtures of a test, those of its module and session among them."""
+    import numpy as np
+    import torch
+
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
 
 
 @pytest.fixture(scope="session")
