@@ -20,7 +20,7 @@ class ImageRun:
         sources: what to predict.
         output: folder for the results.
         writers: from the ending of a file name, such as "_color.png", to the function (prediction, image, path) that
-            writes it, completely or not at all.
+            writes it, completely or not at all; the image is a uint8 array (H, W, 3).
         settings: what the results depend on; results of other settings are not taken for done.
         overwrite: replace results that exist.
     """
@@ -36,13 +36,13 @@ class ImageRun:
         """Do what is left to do and return the exit status: 1 if any image failed.
 
         Args:
-            predict: from a stream of PIL images to one prediction or `FailedImage` each, in order.
+            predict: from a stream of uint8 arrays (H, W, 3) to one prediction or `FailedImage` each, in order.
             device: of the model.
             batch_size: images that `predict` puts together.
         """
         from tqdm import tqdm
 
-        from ..processing.image_io import load_image
+        from ..processing.image_io import load_pixels
         from ..processing.overlap import predict_files
 
         journal = Journal(self.output, self.command, self.settings, overwrite=self.overwrite)
@@ -57,7 +57,7 @@ class ImageRun:
         with tqdm(total=len(left), unit="image", disable=None) as progress:
             for source, error in predict_files(
                 left,
-                read=lambda source: load_image(source.location),
+                read=lambda source: load_pixels(source.location),
                 predict=predict,
                 write=write,
                 device=device,

@@ -68,4 +68,4 @@ def _write_side_by_side(prediction: Any, image: Any, path: Path) -> None:
 
     from ..processing.writers import write_image
 
-    write_image(path, np.concatenate([np.asarray(image), prediction.colorize()], axis=1))
+    write_image(path, np.concatenate([image, prediction.colorize()], axis=1))

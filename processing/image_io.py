@@ -49,6 +49,11 @@ def load_image(source: ImageSource, *, timeout: float = 30.0) -> Image.Image:
     return _to_rgb(*open_image(source, timeout=timeout))
 
 
+def load_pixels(source: ImageSource, *, timeout: float = 30.0) -> np.ndarray:
+    """As `load_image`, but a uint8 array (H, W, 3): made where it is read, so that whoever predicts need not wait."""
+    return np.array(load_image(source, timeout=timeout))
+
+
 def image_tensor(
     source: ImageSource,
     *,

@@ -140,7 +140,8 @@ class OpenDPTImageProcessor(BaseImageProcessor):
             for name, source in _named(sources, "image")
         ]
         if device is not None:
-            pixels = [image.to(device) for image in pixels]
+            # Pinned memory is copied while the next image is looked at.
+            pixels = [image.to(device, non_blocking=image.is_pinned()) for image in pixels]
         ways = [self._geometry(tuple(image.shape[-2:]), settings) for image in pixels]
         data = {"pixel_values": _transform(pixels, ways, settings)}
         if segmentation_maps is not None:

@@ -41,7 +41,7 @@ def predict_depth(
 
     Args:
         model: DPTForDepthEstimation, ours or stock; runs in its own dtype, on its own device.
-        processor: Prepares the images.
+        processor: Prepares the images, on that device, too.
         images: One source or an iterable of them (a generator is read a few batches ahead, never as a whole); sources
             as in `image_io.load_image`.
         batch_size: Images of equal input size that run together.
@@ -149,13 +149,14 @@ def _stream(model, run, processor, images: Iterator, batch_size: int, errors: st
     was_training = _to_eval(model)
     try:
         while sources := list(islice(images, window)):
-            results: list = [_prepare(processor, source, errors) for source in sources]
+            device = _device(model)
+            results: list = [_prepare(processor, source, device, errors) for source in sources]
             ready = [i for i, item in enumerate(results) if not isinstance(item, FailedImage)]
             for group in group_by_shape([results[i][0] for i in ready], batch_size):
                 indices = [ready[i] for i in group]
                 inputs = torch.stack([results[i][0] for i in indices])
                 with torch.inference_mode():
-                    outputs = run(pixel_values=inputs.to(_device(model), _dtype(model)))
+                    outputs = run(pixel_values=inputs.to(device, _dtype(model)))
                     finished = finish(outputs, [results[i][1] for i in indices])
                 for index, result in zip(indices, finished, strict=True):
                     results[index] = result
@@ -165,11 +166,13 @@ def _stream(model, run, processor, images: Iterator, batch_size: int, errors: st
             model.train()
 
 
-def _prepare(processor, source: Any, errors: str) -> tuple[torch.Tensor, tuple[int, int]] | FailedImage:
-    """Network input (3, h, w) and the original (height, width)."""
+def _prepare(
+    processor, source: Any, device: torch.device, errors: str
+) -> tuple[torch.Tensor, tuple[int, int]] | FailedImage:
+    """Network input (3, h, w), made on the device from the photo's bytes, and the original (height, width)."""
     try:
         image = image_tensor(source, keep_values=not processor.do_rescale)
-        return processor(image)["pixel_values"][0], tuple(image.shape[-2:])
+        return processor(image, device=device)["pixel_values"][0], tuple(image.shape[-2:])
     except (OSError, ValueError, TypeError) as error:
         if errors == "raise":
             raise

@@ -23,6 +23,9 @@ RESIZE_METHODS = tuple(_COMMON_SCALE)
 # Pillow's resampling codes, as stored in preprocessor_config.json, to torch's interpolation modes.
 RESAMPLE_MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
+# CUDA keeps the filter of an antialiased resize in its shared memory: 48 KiB hold that of 46 to 1.
+MAX_SHRINK_ON_DEVICE = 40
+
 
 def target_size(
     height: int,
@@ -84,6 +87,9 @@ def resize_image(image: torch.Tensor, size: tuple[int, int], *, mode: str = "bic
         return resize_nearest(image, size).float()
     if not antialias:
         return F.interpolate(image.float(), size=size, mode=mode, align_corners=False)
+    shrink = max(length / new for length, new in zip(image.shape[-2:], size, strict=True))
+    if image.device.type != "cpu" and shrink > MAX_SHRINK_ON_DEVICE:
+        return resize_image(image.cpu(), size, mode=mode, antialias=True).to(image.device)
     if image.dtype != torch.uint8:
         return F.interpolate(image.float(), size=size, mode=mode, align_corners=False, antialias=True)
     if image.device.type == "cpu":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...assets import bundled_photo_paths
 from ..dtypes import choose_dtype
-from ..image_io import load_image
+from ..image_io import load_pixels
 from ..image_processing_dpt import DPTImageProcessor
 from ..overlap import predict_files
 from ..predictor import predict_depth
@@ -102,7 +102,7 @@ def _own(folder: Path, dtype: torch.dtype, device: str, batch_size: int) -> Pred
             prediction.save(output / f"{path.stem}.png")
             values[path] = prediction.values
 
-        stages = {"read": load_image, "predict": partial(predict_depth, model, processor, batch_size=batch_size)}
+        stages = {"read": load_pixels, "predict": partial(predict_depth, model, processor, batch_size=batch_size)}
         for _ in predict_files(photos, **stages, write=write, device=device, batch_size=batch_size):
             pass
         return torch.as_tensor(values[photos[-1]])[None]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from open_dpt.processing import ImageError, load_depth_map, load_image, load_label_map
-from open_dpt.processing.image_io import image_tensor
+from open_dpt.processing.image_io import image_tensor, load_pixels
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(4, 4, 3) * 5
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "real" / "photos"
@@ -45,6 +45,9 @@ def test_every_kind_of_source_gives_the_same_pixels(photo):
         np.testing.assert_array_equal(np.array(load_image(source)), RAMP)
     pixels = image_tensor(photo)
     assert pixels.dtype == torch.uint8 and pixels.shape == (3, 4, 4)
+    pixels = load_pixels(photo)
+    assert pixels.dtype == np.uint8 and np.array_equal(pixels, RAMP)
+    assert image_tensor(pixels).data_ptr() == pixels.ctypes.data  # nothing is left to do for whoever predicts
 
 
 def test_grey_and_bilevel():

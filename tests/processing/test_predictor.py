@@ -119,6 +119,53 @@ def test_wrong_options_fail_at_the_call():
         predict_depth(Stub(), PROCESSOR, [], batch_size=0)
 
 
+class Recorder(DPTImageProcessor):
+    """Remembers what it is given."""
+
+    def preprocess(self, images, **kwargs):
+        self.given = (images.dtype, images.device.type, kwargs["device"])
+        return super().preprocess(images, **kwargs)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_bytes_go_to_the_models_device_and_are_prepared_there(antialias):
+    class Elsewhere(Stub):
+        def forward(self, pixel_values):
+            assert pixel_values.device.type == "meta"
+            return {"predicted_depth": torch.zeros(pixel_values[:, 0].shape)}
+
+    processor = Recorder(size=32, antialias=antialias)
+    (prediction,) = predict_depth(Elsewhere().to("meta"), processor, pictures()[3])
+    assert processor.given == (torch.uint8, "cpu", torch.device("meta")) and prediction.values.shape == (40, 80)
+
+
+def test_what_lies_on_another_device_than_the_model_is_brought_to_it():
+    processor = Recorder(size=32)
+    with pytest.raises(NotImplementedError, match="meta"):  # that one has nothing to bring
+        next(predict_depth(Stub(), processor, torch.empty(3, 40, 40, dtype=torch.uint8, device="meta")))
+    assert processor.given == (torch.uint8, "meta", torch.device("cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("antialias", "tolerance"), [(False, 1e-5), (True, 12 / 255)])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_gpu_gives_the_same_answers(antialias, tolerance, batch_size):
+    processor = DPTImageProcessor(size=32, keep_aspect_ratio=True, ensure_multiple_of=16, antialias=antialias)
+    images = [np.random.randint(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
+    images.append(torch.from_numpy(images[0]).permute(2, 0, 1).contiguous().pin_memory())
+    cpu = list(predict_depth(Stub(), processor, images, batch_size=batch_size))
+    gpu = list(predict_depth(Stub().cuda(), processor, images, batch_size=batch_size))
+    for one, other in zip(cpu, gpu, strict=True):
+        np.testing.assert_allclose(other.values, one.values, atol=2 * tolerance)  # pixels span -1 to 1
+    one, other = (
+        [result.labels for result in predict_segmentation(model, processor, images, batch_size=batch_size)]
+        for model in (Stub(), Stub().cuda())
+    )
+    for labels, others in zip(one, other, strict=True):
+        assert (labels != others).mean() < (0.2 if antialias else 1e-3)
+
+
 class LeftBright(Stub):
     """Adds 1 to the first column, wherever the image comes from."""
 

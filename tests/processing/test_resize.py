@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from open_dpt.processing import resize
 from open_dpt.processing.resize import (
+    MAX_SHRINK_ON_DEVICE,
     resize_depth,
     resize_image,
     resize_nearest,
@@ -81,6 +82,28 @@ def test_the_way_of_other_devices_equals_pillow_too(mode):
     for size in ((96, 64), (230, 160), (150, 40)):
         expected = resize_image(image, size, mode=mode, antialias=True)
         assert (resize._two_pass_resize(image, size, mode) - expected).abs().max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_filter_too_wide_for_a_device_is_the_cpus_work(dtype):
+    def shrunk(times):
+        return resize_image(torch.empty(1, 3, 8 * times, 8, dtype=dtype, device="meta"), (8, 8), antialias=True)
+
+    assert shrunk(MAX_SHRINK_ON_DEVICE).device.type == "meta"
+    with pytest.raises(NotImplementedError, match="meta"):  # it has no pixels that the CPU could take
+        shrunk(MAX_SHRINK_ON_DEVICE + 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("times", [(MAX_SHRINK_ON_DEVICE, MAX_SHRINK_ON_DEVICE), (1, 200), (200, 200)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_gpu_shrinks_as_the_cpu_does(times, dtype):
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6) * 200 + 20, size=[8 * factor for factor in times])
+    image = image.to(dtype)
+    small = resize_image(image.cuda(), (8, 8), antialias=True)
+    assert small.is_cuda
+    torch.testing.assert_close(small.cpu(), resize_image(image, (8, 8), antialias=True), atol=2, rtol=0)
 
 
 def test_cubic_keeps_the_overshoot_without_antialiasing():
