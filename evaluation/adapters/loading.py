@@ -30,7 +30,7 @@ def load_adapter(
     revision: str | None = None,
     prediction_scale: float | None = None,
 ) -> Adapter:
-    """Find out what `spec` is, and load it.
+    """Find out what `spec` is, and load it; models of ours prepared for inference, so for nothing else.
 
     | spec | adapter |
     |---|---|
@@ -90,8 +90,15 @@ def _own(name: str | None, task: str, kind: str | None, device: str, dtype: str,
         loaded = load_model(name, task, revision=revision, device=device, dtype=dtype)
     except WrongTaskError as error:
         raise AdapterError(f"{error} Choose a protocol for {error.found}, or another model.") from None
-    called, source = short_name(loaded.name), loaded.name
-    return OwnModel(loaded.model, loaded.processor, name=called, source=source, revision=loaded.commit, kind=kind)
+    return OwnModel(
+        loaded.model.optimize_for_inference(),  # it was loaded here, so nobody trains or saves it
+        loaded.processor,
+        name=short_name(loaded.name),
+        source=loaded.name,
+        revision=loaded.commit,
+        kind=kind,
+        fingerprint=loaded.fingerprint,
+    )
 
 
 def _stock(name: str, task: str, kind: str | None, device: str, dtype: str, revision: str | None) -> Adapter:

@@ -40,6 +40,7 @@ class OwnModel:
         name: For tables.
         source, revision: Where it came from, for the record. Default: the name, and nothing.
         kind: What depth answers mean, where the checkpoint's `depth_estimation_type` is wrong about it.
+        fingerprint: Of the weights as they are stored, for a model that was prepared since. Default: of the model.
 
     Raises:
         AdapterError: no such kind.
@@ -54,12 +55,14 @@ class OwnModel:
         source: str | None = None,
         revision: str | None = None,
         kind: str | None = None,
+        fingerprint: str | None = None,
     ):
         self.model = model
         self.processor = processor
         self.name = name
         self.source = source or name
         self.revision = revision
+        self._fingerprint = fingerprint
         self._segments = isinstance(model, DPTForSemanticSegmentation)
         stated = "labels" if self._segments else KIND_OF_TYPE[model.config.depth_estimation_type]
         self.kind = check_kind(kind or stated, "segmentation" if self._segments else "depth", name)
@@ -106,7 +109,7 @@ class OwnModel:
             self.kind,
             self.source,
             revision=self.revision,
-            fingerprint=fingerprint(self.model),
+            fingerprint=self._fingerprint or fingerprint(self.model),
             processor={"class": "DPTImageProcessor", **{key: getattr(self.processor, key) for key in DEFAULTS}},
             dtype=dtype_name(self.model),
             device=str(self.model.device),

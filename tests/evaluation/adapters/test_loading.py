@@ -6,14 +6,17 @@ import shutil
 import numpy as np
 import pytest
 import transformers
+from PIL import Image
 
 import open_dpt
+from open_dpt.evaluation import evaluate
 from open_dpt.evaluation.adapters.base import AdapterError, short_name
 from open_dpt.evaluation.adapters.loading import load_adapter
 from open_dpt.evaluation.adapters.own_model import OwnModel
 from open_dpt.evaluation.adapters.prediction_folder import PredictionFolder
 from open_dpt.evaluation.adapters.python_adapter import PythonAdapter
 from open_dpt.evaluation.adapters.stock_model import StockModel
+from open_dpt.processing.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +150,53 @@ def test_descriptions_have_one_form(tiny_depth_folder, stock_folder, tmp_path):
     assert [one["uses_protocol_inference"] for one in described] == [True, False, False, False]
     assert all(one["fingerprint"] for one in described)
     assert json.loads(json.dumps(described)) == described
+
+
+@pytest.fixture
+def own_data(tmp_path):
+    """Folders of images, of depths in millimetres, and of masks with five classes."""
+    random = np.random.default_rng(0)
+    for folder in ("images", "depths", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in range(3):
+        colours = random.integers(0, 256, (5, 7, 3)).astype(np.uint8)
+        Image.fromarray(colours).resize((160, 120), Image.Resampling.BICUBIC).save(tmp_path / f"images/{name}.png")
+        Image.fromarray(random.integers(1000, 5000, (120, 160)).astype(np.uint16)).save(
+            tmp_path / f"depths/{name}.png"
+        )
+        Image.fromarray(random.integers(0, 5, (120, 160)).astype(np.uint8)).save(tmp_path / f"masks/{name}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol"),
+    [
+        ("bundled", "own-folder-aligned"),  # folds its stem's weights
+        ("tiny_metric_folder", "own-folder"),
+        ("tiny_segmentation_folder", "own-folder-labels"),  # folds batch norms
+    ],
+)
+def test_our_models_are_prepared_for_inference_and_score_the_same(model, protocol, own_data, request):
+    task = "segmentation" if "labels" in protocol else "depth"
+    spec = model if model == "bundled" else str(request.getfixturevalue(model))
+    prepared = load_adapter(spec, task)
+    plain = load_model(spec, task)
+    plain = OwnModel(plain.model, plain.processor, name=prepared.name, source=prepared.describe()["source"])
+    assert prepared.describe() == plain.describe()  # of the same weights, so runs of both can be continued
+    assert not any(parameter.requires_grad for parameter in prepared.model.parameters())
+    assert all(parameter.requires_grad for parameter in plain.model.head.parameters())
+    assert prepared.model.has_folded_weights == (model != "tiny_metric_folder")
+    options = {"depth_scale": 1000}
+    if task == "segmentation":
+        options = {}
+        shutil.rmtree(own_data / "depths")  # whose scale nobody tells
+    one, other = (evaluate(protocol, own_data, adapter, options=options) for adapter in (prepared, plain))
+    assert one.counts == other.counts
+    shares = [result.metrics.pop("delta_outliers1", 0) for result in (one, other)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.01)  # percent
+    # To five digits; where pixels are counted, two of them may fall on the other side.
+    counted = 2 / (3 * 120 * 160)
+    for name, value in one.metrics.items():
+        spare = counted if name.startswith("delta") or task == "segmentation" else 0
+        assert value == pytest.approx(other.metrics.pop(name), rel=5e-6, abs=spare), name
+    assert not other.metrics
