@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .upsampling import upsample
+from .winograd import WinogradConv2d
 
 
 class FusionStage(nn.Module):
@@ -60,8 +61,8 @@ class ResidualUnit(nn.Module):
         width, norm = config.fusion_hidden_size, config.use_batch_norm_in_fusion_residual
         bias = config.use_bias_in_fusion_residual
         bias = not norm if bias is None else bias
-        self.convolution1 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=bias)
-        self.convolution2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=bias)
+        self.convolution1 = WinogradConv2d(width, width, bias=bias)
+        self.convolution2 = WinogradConv2d(width, width, bias=bias)
         self.batch_norm1 = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.batch_norm2 = nn.BatchNorm2d(width) if norm else nn.Identity()
 

@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from .fusion import is_finest
 from .upsampling import upsample_and_convolve
+from .winograd import WinogradConv2d
 
 _ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity, "sigmoid": nn.Sigmoid}
 
@@ -20,9 +21,9 @@ class DepthHead(nn.Module):
         super().__init__()
         width = config.fusion_hidden_size
         self.reads_finest = is_finest(config, config.head_in_index)
-        self.projection = nn.Conv2d(width, width, kernel_size=3, padding=1) if config.add_projection else None
+        self.projection = WinogradConv2d(width, width) if config.add_projection else None
         self.head = nn.Sequential(
-            nn.Conv2d(width, config.head_channels, kernel_size=3, padding=1),
+            WinogradConv2d(width, config.head_channels),
             nn.Identity(),  # checkpoints count the upsampling here; its target is the input's size, so forward does it
             nn.Conv2d(config.head_channels, config.head_hidden_size, kernel_size=3, padding=1),
             nn.ReLU(),
@@ -75,7 +76,7 @@ class SegmentationHead(nn.Module):
         self.reads_finest = is_finest(config, level)
         self.align_corners = align_corners
         self.head = nn.Sequential(
-            nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False),
+            WinogradConv2d(width, width, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Dropout(config.semantic_classifier_dropout),

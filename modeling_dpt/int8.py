@@ -15,6 +15,7 @@ from .int8_attention import Int8SelfAttention
 from .int8_layers import CANNOT_SAVE, Int8Conv2d, Int8Guard, Int8Linear, Int8Readout
 from .packed_linear import PackedLinear
 from .readout import ProjectReadout
+from .winograd import WinogradConv2d
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,8 @@ def _quantize_decoder(model: nn.Module) -> tuple[int, int]:
     units = [module for module in neck.fusion_stage.modules() if isinstance(module, ResidualUnit)]
     parts = [part for part in (neck.reassemble_stage, neck.convs, *units) if part is not None]
     readouts = [_replace(part, lambda module: isinstance(module, ProjectReadout), Int8Readout) for part in parts]
-    convolutions = [_replace(part, lambda module: type(module) is nn.Conv2d, Int8Conv2d) for part in parts]
+    kinds = nn.Conv2d, WinogradConv2d
+    convolutions = [_replace(part, lambda module: type(module) in kinds, Int8Conv2d) for part in parts]
     return sum(readouts), sum(convolutions)
 
 

@@ -5,6 +5,7 @@ from torch import nn
 
 from .fusion import FusionStage
 from .reassemble import ReassembleStage
+from .winograd import WinogradConv2d
 
 
 class Neck(nn.Module):
@@ -14,8 +15,7 @@ class Neck(nn.Module):
         super().__init__()
         self.reassemble_stage = None if config.is_hierarchical else ReassembleStage(config)
         self.convs = nn.ModuleList(
-            nn.Conv2d(channels, config.fusion_hidden_size, kernel_size=3, padding=1, bias=False)
-            for channels in config.neck_hidden_sizes
+            WinogradConv2d(channels, config.fusion_hidden_size, bias=False) for channels in config.neck_hidden_sizes
         )
         self.fusion_stage = FusionStage(config)
 

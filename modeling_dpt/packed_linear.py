@@ -36,7 +36,7 @@ class PackedLinear(nn.Linear):
         """(..., in_features) -> (..., out_features), with the exact GELU after it where asked for."""
         enough = features.numel() >= MIN_TOKENS * self.in_features
         # A subclass has a weight that is computed, by a parametrisation for example.
-        if not (enough and type(self) is PackedLinear and pays_packed(features, self.weight)):
+        if not (enough and type(self) is PackedLinear and pays_packed(features, self.weight, self.bias)):
             projected = super().forward(features)
             return nn.functional.gelu(projected) if gelu else projected
         tokens = features.reshape(-1, self.in_features)  # (L, C)

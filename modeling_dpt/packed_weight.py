@@ -27,17 +27,26 @@ def can_pack() -> bool:
     return bool(_dtypes())
 
 
-def pays_packed(features: Tensor, weight: Tensor) -> bool:
+def pays_packed(features: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether a layer should multiply with a packed weight: on a CPU, for inference, in a dtype that gains by it."""
+    return packs(features, weight) and not learns(features, weight, bias)
+
+
+def packs(features: Tensor, weight: Tensor) -> bool:
+    """Whether a product with a packed weight is possible and gains."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False  # a graph is optimised by whoever runs it
+    if torch._C._are_functorch_transforms_active() or torch.is_autocast_enabled("cpu"):
+        return False  # gradients of each image, or of gradients: there is one rule for plain products only
     # Other kinds of tensors have no memory of their own, and changes of a tensor made in inference mode go uncounted.
     if type(features) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or weight.is_inference():
         return False
-    if not (features.dtype == weight.dtype and features.dtype in _dtypes() and features.device.type == "cpu"):
-        return False
-    learns = torch.is_grad_enabled() and (features.requires_grad or weight.requires_grad)
-    return not learns and not torch.is_autocast_enabled("cpu")
+    return features.dtype == weight.dtype and features.dtype in _dtypes() and features.device.type == "cpu"
+
+
+def learns(*tensors: Tensor | None) -> bool:
+    """Whether autograd follows what is computed of them."""
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
 class PackedWeight:

@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from .convolving_first import convolved_first
 from .upsampling_gradient import with_small_gradient
+from .winograd import WinogradConv2d
 
 # With fewer channels what upsamples costs more than the products that are saved.
 MIN_CHANNELS = 128
@@ -64,7 +65,7 @@ def _pays(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, in
     if not plain or feature_map.device.type != "cpu":
         return False
     # A subclass, as of an adapter, may do more than multiply, and a hook wants the whole map.
-    if type(convolution) is not nn.Conv2d or _is_watched(convolution):
+    if type(convolution) not in (nn.Conv2d, WinogradConv2d) or _is_watched(convolution):
         return False
     batch, channels, height, width = feature_map.shape
     if channels < MIN_CHANNELS or size[0] * size[1] < 3 * height * width or not batch:

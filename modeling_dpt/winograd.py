@@ -1,103 +1,164 @@
 """A 3x3 convolution with a quarter of the multiplications (Winograd's algorithm, arXiv:1509.09308, section 4).
 
 A tile of 4x4 results is a sum of products of three polynomials: instead of multiplying out, tile and weight are
-evaluated at 6x6 points, multiplied there for all channels at once, and the results interpolated.
+evaluated at 6x6 points, multiplied there for all channels at once, and the results interpolated. The gradient of the
+map is such a convolution again; that of the weight goes the same way backwards.
 
-Legend: H W size of the map, C D channels in and out, T tiles.
+Legend: B batch, H W size of the map, C D channels in and out, T tiles.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from .packed_weight import PackedWeight, pays_packed
+from .packed_weight import PackedWeight, learns, packs
 
 # Rows and columns of results of a tile, of the map below it, and of the weight.
 TILE, WINDOW, KERNEL = 4, 6, 3
+POINTS = WINDOW * WINDOW
 # Tiles at a time: their maps stay in the processor's cache, and oneDNN has enough for its fastest products.
 TILES = 144
 # They are filled up to a multiple: oneDNN has to be asked about each number of tiles that it has not seen.
 FILLED = 12
 # With fewer channels what evaluates and interpolates costs more than the products that are saved.
 MIN_CHANNELS = 96
-# With fewer tiles reading the larger weight costs more.
-MIN_TILES = 9
+# With fewer tiles reading the larger weight costs more, and for training making it.
+MIN_TILES, MIN_TILES_OF_BATCH = 9, 128
 
 
 def use_winograd(module: nn.Module) -> int:
-    """Let every convolution inside that gains be a `WinogradConv2d`, in place; returns how many there are.
+    """Let the layers inside keep a second weight for inference, where it gains; returns how many there are.
 
-    Called again, weights are prepared anew.
+    Called again, these are made anew.
     """
-    layers = [layer for layer in module.modules() if type(layer) in (nn.Conv2d, WinogradConv2d) and _gains(layer)]
+    layers = [layer for layer in module.modules() if type(layer) is WinogradConv2d and layer.gains]
     for layer in layers:
-        layer.__class__ = WinogradConv2d  # whatever hangs on the layer stays
-        layer._packed = PackedWeight(_weight_at_points, groups=WINDOW * WINDOW)
+        layer.packed = PackedWeight(_weight_at_points, groups=POINTS)
     return len(layers)
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A 3x3 `nn.Conv2d`, padded by 1, in all respects, with faster float32 inference on x86 CPUs with AVX-512;
-    made by `use_winograd`.
+    """A 3x3 `nn.Conv2d`, padded by 1, in all respects, but faster in float32 on x86 CPUs with AVX-512.
 
-    `weight` stays what it is; its values at the 36 points are kept beside it, four times as large, and made at the
-    first call that can use them. Rounds to about 2e-6 of the largest value, as a direct convolution does.
+    In training every call makes the values of its weight at the 36 points. For inference they are kept after
+    `use_winograd`, four times as large as the weight, and made at the first call that can use them. Rounds to about
+    2e-6 of the largest value, as a direct convolution does. Differentiable once, where it is faster.
     """
 
-    _packed: PackedWeight
+    packed: PackedWeight | None = None
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, KERNEL, padding=1, bias=bias)
+
+    @property
+    def gains(self) -> bool:
+        return min(self.in_channels, self.out_channels) >= MIN_CHANNELS
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H, W)."""
-        down, across = (-(-side // TILE) for side in feature_map.shape[-2:])
-        enough = len(feature_map) and down * across >= MIN_TILES and feature_map.dtype == torch.float32
         # A subclass has a weight that is computed, by a parametrisation for example.
-        if not (enough and type(self) is WinogradConv2d and pays_packed(feature_map, self.weight)):
+        suits = self.gains and type(self) is WinogradConv2d and feature_map.dtype == torch.float32
+        # Before anything depends on a size: a graph must serve all.
+        if not (suits and packs(feature_map, self.weight)):
             return super().forward(feature_map)
-        batch, _, height, width = feature_map.shape
-        result = feature_map.new_empty(batch, TILE * down, TILE * across, self.out_channels)
-        for image, convolved in zip(feature_map.permute(0, 2, 3, 1), result, strict=True):
-            self._convolve(image, convolved.view(down, TILE, across, TILE, -1))
-        return result[:, :height, :width].permute(0, 3, 1, 2)
-
-    def _convolve(self, image: Tensor, places: Tensor) -> None:
-        """(H, W, C) -> (tiles down, 4, tiles across, 4, D)."""
-        down, across = places.shape[0], places.shape[2]
-        step = max(1, TILES // across)
-        for start in range(0, down, step):
-            stop = min(start + step, down)
-            windows = _windows(image, start, stop, across)  # (T, 36, C)
-            at_points = torch.bmm(_POINTS_OF_WINDOW.expand(len(windows), -1, -1), windows)
-            products = self._packed.multiply(at_points.flatten(1), self.weight).view(len(windows), WINDOW**2, -1)
-            tiles = torch.bmm(_RESULTS.expand(len(windows), -1, -1), products)  # (T, 16, D)
-            tiles = tiles[: (stop - start) * across].view(stop - start, across, TILE, TILE, self.out_channels)
-            tiles = tiles.transpose(1, 2)  # (rows, 4, across, 4, D)
-            if self.bias is None:
-                places[start:stop] = tiles
-            else:
-                torch.add(tiles, self.bias, out=places[start:stop])
+        tiles = _tiles_along(feature_map.shape[2]) * _tiles_along(feature_map.shape[3])
+        if learns(feature_map, self.weight, self.bias):
+            if len(feature_map) * tiles >= MIN_TILES_OF_BATCH:
+                return _Learning.apply(feature_map, self.weight, self.bias)
+        elif self.packed and len(feature_map) and tiles >= MIN_TILES:
+            return _convolved(feature_map, self.packed, self.weight, self.bias)
+        return super().forward(feature_map)
 
     def _apply(self, *args, **kwargs):
-        self._packed.forget()
+        if self.packed:
+            self.packed.forget()
         return super()._apply(*args, **kwargs)
 
 
-def _windows(image: Tensor, start: int, stop: int, across: int) -> Tensor:
+class _Learning(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, feature_map, weight, bias):
+        ctx.save_for_backward(feature_map, weight)
+        return _convolved(feature_map, PackedWeight(_weight_at_points, groups=POINTS), weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        feature_map, weight = ctx.saved_tensors
+        of_map = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            turned = weight.flip(2, 3).transpose(0, 1)  # (C, D, 3, 3)
+            of_map = _convolved(gradient, PackedWeight(_weight_at_points, groups=POINTS), turned)
+        if ctx.needs_input_grad[1]:
+            of_weight = _weight_gradient(feature_map, gradient)
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum((0, 2, 3))
+        return of_map, of_weight, of_bias
+
+
+def _convolved(feature_map: Tensor, packed: PackedWeight, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(B, C, H, W), (D, C, 3, 3) -> (B, D, H, W)."""
+    height, width = feature_map.shape[2:]
+    down, across, channels = _tiles_along(height), _tiles_along(width), len(weight)
+    result = feature_map.new_empty(len(feature_map), TILE * down, TILE * across, channels)
+    for image, convolved in zip(feature_map.permute(0, 2, 3, 1), result, strict=True):
+        places = convolved.view(down, TILE, across, TILE, channels)
+        for start, stop in _strips(down, across):
+            at_points = _at_points(image, start, stop, across)
+            products = packed.multiply(at_points.flatten(1), weight).view(len(at_points), POINTS, channels)
+            tiles = torch.bmm(_RESULTS.expand(len(products), -1, -1), products)  # (T, 16, D)
+            tiles = tiles[: (stop - start) * across].view(stop - start, across, TILE, TILE, channels)
+            tiles = tiles.transpose(1, 2)  # (rows, 4, across, 4, D)
+            if bias is None:
+                places[start:stop] = tiles
+            else:
+                torch.add(tiles, bias, out=places[start:stop])
+    return result[:, :height, :width].permute(0, 3, 1, 2)
+
+
+def _weight_gradient(feature_map: Tensor, gradient: Tensor) -> Tensor:
+    """(B, C, H, W) and that of the result (B, D, H, W) -> (D, C, 3, 3)."""
+    channels = gradient.shape[1], feature_map.shape[1]
+    height, width = gradient.shape[2:]
+    down, across = _tiles_along(height), _tiles_along(width)
+    rest = (0, 0, 0, TILE * across - width, 0, TILE * down - height)
+    of_points = feature_map.new_zeros(POINTS, *channels)
+    for image, of_image in zip(feature_map.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1), strict=True):
+        filled = pad(of_image, rest) if any(rest) else of_image
+        places = filled.unflatten(1, (across, TILE)).unflatten(0, (down, TILE))
+        for start, stop in _strips(down, across):
+            of_tiles = places[start:stop].transpose(1, 2).reshape(-1, TILE * TILE, channels[0])  # (T, 16, D)
+            of_products = torch.bmm(_RESULTS.T.expand(len(of_tiles), -1, -1), of_tiles)  # (T, 36, D)
+            at_points = _at_points(image, start, stop, across)[: len(of_tiles)]  # (T, 36, C)
+            of_points.baddbmm_(of_products.permute(1, 2, 0), at_points.transpose(0, 1))
+    of_taps = _POINTS_OF_WEIGHT.T @ of_points.flatten(1)
+    return of_taps.view(KERNEL, KERNEL, *channels).permute(2, 3, 0, 1)
+
+
+def _tiles_along(side: int) -> int:
+    return -(-side // TILE)
+
+
+def _strips(down: int, across: int) -> Iterator[tuple[int, int]]:
+    """First and last row of tiles that are worked on together."""
+    step = max(1, TILES // across)
+    return ((start, min(start + step, down)) for start in range(0, down, step))
+
+
+def _at_points(image: Tensor, start: int, stop: int, across: int) -> Tensor:
     """What the rows `start` to `stop` of tiles read of an image (H, W, C), zeros around it and after: (T, 36, C)."""
     height, width, channels = image.shape
     first, last = TILE * start - 1, TILE * stop + 1
     zeros = (0, 0, 1, TILE * across - width + 1, max(0, -first), max(0, last - height))
     padded = pad(image[max(0, first) : last], zeros)
     windows = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE)  # (rows, across, C, 6, 6), overlapping
-    windows = windows.permute(0, 1, 3, 4, 2).reshape(-1, WINDOW**2, channels)
-    missing = -len(windows) % FILLED
-    return pad(windows, (0, 0, 0, 0, 0, missing)) if missing else windows
-
-
-def _gains(convolution: nn.Conv2d) -> bool:
-    plain = nn.Conv2d(1, 1, KERNEL, padding=1, device="meta")
-    same = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
-    channels = min(convolution.in_channels, convolution.out_channels)
-    return channels >= MIN_CHANNELS and all(getattr(convolution, name) == getattr(plain, name) for name in same)
+    windows = windows.permute(0, 1, 3, 4, 2).reshape(-1, POINTS, channels)
+    if missing := -len(windows) % FILLED:
+        windows = pad(windows, (0, 0, 0, 0, 0, missing))
+    return torch.bmm(_POINTS_OF_WINDOW.expand(len(windows), -1, -1), windows)
 
 
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:

@@ -26,10 +26,12 @@ def maps(*shape, channels=96):
     return torch.randn(shape[0], channels, *shape[1:], generator=torch.Generator().manual_seed(1))
 
 
-def winograd_of(convolution: nn.Conv2d) -> WinogradConv2d:
+def winograd_of(convolution: nn.Conv2d, prepared: bool = True) -> WinogradConv2d:
     """A layer of the same parameters."""
-    layer = copy.copy(convolution)
-    assert use_winograd(nn.Sequential(layer)) == 1
+    layer = WinogradConv2d(convolution.in_channels, convolution.out_channels)
+    layer.weight, layer.bias = convolution.weight, convolution.bias
+    if prepared:
+        assert use_winograd(nn.Sequential(layer)) == 1
     return layer
 
 
@@ -52,7 +54,7 @@ class TestWinograd:
                 got = layer(given)
                 assert got.shape == (batch, 112, *size)
                 assert error(got, convolution, given) <= 5e-6
-        assert layer._packed.copies
+        assert layer.packed.copies
 
     def test_every_tile_is_made_of_its_own_window(self, convolution):
         # A single pixel is seen by its neighbours and by nobody else, wherever tiles and strips of them begin.
@@ -72,7 +74,7 @@ class TestWinograd:
         layer = winograd_of(convolution)
         for feature_map in (maps(2, 4, 32), maps(2, 1, 1), maps(0, 24, 24)):
             assert torch.equal(layer(feature_map), convolution(feature_map))
-        assert not layer._packed.copies
+        assert not layer.packed.copies
 
     def test_no_size_has_the_weight_rearranged_at_each_call(self, convolution, capfd):
         layer = winograd_of(convolution)
@@ -84,7 +86,7 @@ class TestWinograd:
             ctypes.CDLL(None).fflush(None)
             log = capfd.readouterr().out
             assert "exec,cpu,convolution" in log and "reorder" not in log
-            assert len(layer._packed.copies) <= packed_weight.MAX_COPIES
+            assert len(layer.packed.copies) <= packed_weight.MAX_COPIES
 
     def test_a_changed_weight_counts(self, convolution):
         layer, feature_map = winograd_of(convolution), maps(1, 24, 24)
@@ -102,14 +104,77 @@ class TestWinograd:
         layer.weight.zero_()
         assert all(torch.equal(other(feature_map), expected) for other in others)
 
-    def test_gradients_are_those_of_the_plain_layer(self, convolution):
-        gradients = []
-        for layer in (convolution.requires_grad_(), winograd_of(convolution)):
-            layer.zero_grad()
-            feature_map = maps(1, 24, 24).requires_grad_()
-            layer(feature_map).square().mean().backward()
-            gradients.append((feature_map.grad, layer.weight.grad.clone(), layer.bias.grad.clone()))
-        assert all(torch.equal(got, expected) for got, expected in zip(*gradients, strict=True))
+
+@needs_packing
+class TestLearning:
+    @pytest.fixture(params=[True, False], ids=["prepared", "plain"])
+    def layer(self, convolution, request):
+        return winograd_of(convolution.requires_grad_(), request.param)
+
+    @pytest.mark.parametrize("shape", [(1, 96, 47, 50), (3, 96, 45, 13), (9, 96, 1, 90), (2, 96, 48, 48)])
+    def test_gradients_are_as_near_to_the_exact_ones_nearly(self, layer, convolution, shape):
+        def errors(layer: nn.Module, feature_map: torch.Tensor) -> list[float]:
+            """Of the result and of the gradients of map, weight and bias."""
+            exact = copy.deepcopy(layer).double()
+            found = []
+            for candidate, given in ((exact, feature_map.double()), (layer, feature_map)):
+                given = given.detach().requires_grad_()
+                candidate.zero_grad()
+                result = candidate(given)
+                result.square().mean().backward()
+                parameters = [candidate.weight, candidate.bias]
+                found.append([result.detach(), given.grad, *(parameter.grad.clone() for parameter in parameters)])
+            return [((got - value).norm() / value.norm()).item() for value, got in zip(*found, strict=True)]
+
+        for layout in (torch.contiguous_format, torch.channels_last):
+            feature_map = torch.randn(shape).to(memory_format=layout)
+            got, plain = errors(layer, feature_map), errors(convolution, feature_map)
+            assert max(got) < 4e-6 and max(plain) < 2e-6
+            assert got != plain  # they went the other way
+
+    @pytest.mark.parametrize("needed", ["map", "weight", "bias"])
+    def test_only_what_is_needed_is_computed(self, layer, convolution, needed):
+        feature_map = torch.randn(1, 96, 48, 48, requires_grad=needed == "map")
+        layer.weight.requires_grad_(needed == "weight")
+        layer.bias.requires_grad_(needed == "bias")
+        result = layer(feature_map)
+        result.sum().backward()
+        tensors = {"map": feature_map, "weight": layer.weight, "bias": layer.bias}
+        assert [name for name, tensor in tensors.items() if tensor.grad is not None] == [needed]
+        (expected,) = torch.autograd.grad(convolution(feature_map).sum(), tensors[needed])
+        assert torch.allclose(tensors[needed].grad, expected, rtol=1e-4, atol=1e-4 * expected.abs().max())
+
+    def test_gradients_add_up_and_weights_are_read_anew_at_every_step(self, layer, convolution):
+        feature_map = torch.randn(1, 96, 48, 48)
+        layer(feature_map).square().mean().backward()
+        once = layer.weight.grad.clone()
+        layer(feature_map).square().mean().backward()
+        assert torch.equal(layer.weight.grad, 2 * once)
+        with torch.no_grad():
+            layer.weight.mul_(2)
+        assert torch.allclose(layer(feature_map), convolution(feature_map), atol=1e-4)
+        assert not layer.packed or not layer.packed.copies  # what a step needs goes with it
+
+    def test_a_weight_changed_before_the_backward_pass_is_an_error(self, layer):
+        result = layer(torch.randn(1, 96, 48, 48, requires_grad=True))
+        with torch.no_grad():
+            layer.weight.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            result.sum().backward()
+
+    def test_where_it_cannot_be_used_the_plain_layer_is(self, layer, convolution):
+        feature_map = torch.randn(1, 96, 48, 48, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(layer(feature_map), convolution(feature_map))
+        few = feature_map[..., :16, :16]
+        assert torch.equal(layer(few), convolution(few))
+        graph = torch.export.export(layer, (feature_map,)).graph
+        assert [node.target for node in graph.nodes if node.op == "call_function"] == [torch.ops.aten.conv2d.default]
+
+        def loss(weight: torch.Tensor) -> torch.Tensor:
+            return torch.func.functional_call(layer, {"weight": weight}, (feature_map,)).square().mean()
+
+        assert torch.func.hessian(lambda scale: loss(scale * layer.weight.detach()))(torch.ones(())) > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -120,26 +185,25 @@ def test_other_types_are_left_alone(convolution, dtype):
 
 
 def test_only_convolutions_that_gain_are_replaced():
-    class Other(nn.Conv2d):
+    class Other(WinogradConv2d):
         pass
 
-    gains = nn.Conv2d(96, 128, 3, padding=1)
-    others = [
-        nn.Conv2d(96, 64, 3, padding=1),
-        nn.Conv2d(96, 96, 3),
-        nn.Conv2d(96, 96, 3, padding=1, stride=2),
-        nn.Conv2d(96, 96, 3, padding=2, dilation=2),
-        nn.Conv2d(96, 96, 3, padding=1, groups=2),
-        nn.Conv2d(96, 96, 3, padding=1, padding_mode="reflect"),
-        nn.Conv2d(96, 96, 1),
-        nn.ConvTranspose2d(96, 96, 3, padding=1),
-        Other(96, 96, 3, padding=1),
-    ]
+    gains = WinogradConv2d(96, 128)
+    others = [WinogradConv2d(96, 64), nn.Conv2d(96, 96, 3, padding=1), Other(96, 96)]
     model = nn.Sequential(gains, *others)
     names = list(model.state_dict())
-    assert use_winograd(model) == 1
-    assert [type(layer) is WinogradConv2d for layer in model] == [True] + [False] * len(others)
-    assert list(model.state_dict()) == names
+    assert use_winograd(model) == 1 and gains.packed
+    assert not any(getattr(layer, "packed", None) for layer in others)
+    assert list(model.state_dict()) == names == list(nn.Sequential(*[nn.Conv2d(1, 1, 3)] * 4).state_dict())
+
+
+@needs_packing
+def test_a_subclass_computes_what_it_says():
+    layer = WinogradConv2d(96, 96)
+    torch.nn.utils.parametrizations.weight_norm(layer)
+    feature_map = torch.randn(1, 96, 48, 48, requires_grad=True)
+    expected = nn.functional.conv2d(feature_map, layer.weight, layer.bias, padding=1)
+    assert torch.equal(layer(feature_map), expected)
 
 
 @needs_packing
@@ -152,8 +216,8 @@ def test_a_model_gives_the_same_depth(tiny, tmp_path, monkeypatch):
         expected = model(pixel_values).predicted_depth
         model.optimize_for_inference()
         got = model(pixel_values).predicted_depth
-    layers = [module for module in model.modules() if isinstance(module, WinogradConv2d)]
-    assert len(layers) == 20 and any(layer._packed.copies for layer in layers)
+    layers = [module for module in model.neck.modules() if isinstance(module, WinogradConv2d)]
+    assert len(layers) == 20 and all(layer.packed for layer in layers) and any(layer.packed.copies for layer in layers)
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
     model.save_pretrained(tmp_path)
     with torch.no_grad():
