@@ -2,8 +2,12 @@
 
 import os
 import random
+import socket
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # One thread a process: tiny models gain nothing from more, and two test processes would fight over the cores.
@@ -12,6 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Every test draws the same numbers whatever ran before it. Another seed shows which tests depend on them.
 SEED = int(os.environ.get("OPEN_DPT_TEST_SEED", "0"))
+# A busy machine may take its time, and what an earlier run found is not tried again in this one.
+hypothesis.settings.register_profile("open_dpt", deadline=None, database=None)
+hypothesis.settings.load_profile("open_dpt")
 
 TINY = {
     "hidden_size": 32,
@@ -24,6 +31,13 @@ TINY = {
     "neck_hidden_sizes": [16, 24, 32, 40],
     "fusion_hidden_size": 16,
 }
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Examples of property tests are drawn from the seed, too."""
+    test = getattr(item, "obj", None)
+    if getattr(test, "is_hypothesis_test", False):
+        hypothesis.seed(SEED)(test)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,6 +69,26 @@ def tiny_segmentation_folder(tmp_path_factory) -> Path:
     """Checkpoint of a segmentation model (5 classes) with its processor. Do not change it."""
     names = dict(enumerate(["wall", "floor", "tree", "sky", "car"]))
     return _save_tiny(tmp_path_factory.mktemp("tiny") / "segmentation", "DPTForSemanticSegmentation", id2label=names)
+
+
+@pytest.fixture(scope="session")
+def world() -> Callable[[int], list[dict[str, str]]]:
+    """From a number of processes to the environment variables by which each of them finds the others (gloo)."""
+    # Ports below those that the system gives to whoever asks for any: one stays free while the processes import torch.
+    # Test processes begin at different ones.
+    ports = count(10_000 + 10 * (os.getpid() % 2_000))
+
+    def is_free(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    def world(size: int) -> list[dict[str, str]]:
+        port = next(filter(is_free, ports))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
+        shared |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
+
+    return world
 
 
 @pytest.fixture

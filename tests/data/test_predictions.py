@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -84,13 +83,13 @@ print("RESULTS" + json.dumps(results))
 """
 
 
-def test_two_processes_give_the_results_of_one(rows, tiny_depth_folder, tiny_segmentation_folder, tmp_path):
+def test_two_processes_give_the_results_of_one(rows, world, tiny_depth_folder, tiny_segmentation_folder, tmp_path):
     from open_dpt.evaluation.validation import validate_depth, validate_segmentation
     from open_dpt.training.metric_alignment import align_to_metric
 
     rows.save_to_disk(tmp_path / "rows")
     folders = [str(tiny_depth_folder), str(tiny_segmentation_folder)]
-    found = _run_two(SCRIPT, str(tmp_path / "rows"), *folders, str(tmp_path / "journal"))
+    found = _run_two(world, SCRIPT, str(tmp_path / "rows"), *folders, str(tmp_path / "journal"))
     assert found[0] == found[1]
     expected = {}
     for folder, task, validate in zip(
@@ -110,21 +109,17 @@ def test_two_processes_give_the_results_of_one(rows, tiny_depth_folder, tiny_seg
     assert found[0] == pytest.approx(expected, rel=1e-6)
 
 
-def _run_two(script: str, *arguments: str) -> list[dict]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+def _run_two(world, script: str, *arguments: str) -> list[dict]:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, *arguments],
-            env=os.environ | world | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env=os.environ | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for variables in world(2)
     ]
-    outputs = [process.communicate(timeout=240) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     assert all(process.returncode == 0 for process in processes), outputs[0][1] + outputs[1][1]
     return [json.loads(output.split("RESULTS")[1]) for output, _ in outputs]

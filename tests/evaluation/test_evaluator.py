@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -359,25 +358,16 @@ print(json.dumps(said))
 """
 
 
-def test_two_processes_do_every_image_once_and_fail_together(folder, tmp_path):
+def test_two_processes_do_every_image_once_and_fail_together(folder, world, tmp_path):
     predictions = tmp_path / "predictions"
     shutil.copytree(folder / "depths", predictions)
     Image.fromarray(np.full((20, 30), 3000, np.uint16)).save(predictions / "5.png")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", TWO_PROCESSES, folder, predictions, tmp_path / "out"]
     processes = [
-        subprocess.Popen(
-            command,
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
+        subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, text=True)
+        for variables in world(2)
     ]
-    said = [json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for process in processes]
+    said = [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in processes]
     assert said[0] == said[1]
     assert "prediction must be 20 x 30 as its image is, got 3 x 30" in said[0]["bad"]
 

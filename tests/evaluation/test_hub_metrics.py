@@ -166,7 +166,7 @@ def test_two_processes_share_a_folder(tmp_path):
         scope = {}
         exec(SHARE, scope)
         got, maps = scope["add_share"](0, str(tmp_path / "cache"))
-        output, errors = run.communicate(timeout=120)
+        output, errors = run.communicate(timeout=300)
     finally:
         run.kill()
     assert run.returncode == 0 and "SAID None" in output, errors[-2000:]
@@ -192,7 +192,7 @@ def test_pushed_as_a_space_it_is_loaded_by_its_name(tmp_path):
     with server.HubServer() as hub:
         environment = clean_environment(tmp_path, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1")
         run = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
         )
         assert run.returncode == 0, run.stderr[-2000:]
         assert "SAID 0.25" in run.stdout

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -67,25 +66,21 @@ accelerator.end_training()  # a process group that is left to the interpreter's 
 )
 
 
-def test_uneven_shares_gather_to_the_scores_of_one_process():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+def test_uneven_shares_gather_to_the_scores_of_one_process(world):
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env=os.environ | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for variables in world(2)
     ]
     said = []
     for run in runs:
         try:
-            output, errors = run.communicate(timeout=120)
+            output, errors = run.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             [one.kill() for one in runs]
             raise

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = ("train_depth", "train_segmentation")
-PATIENCE = 120.0  # seconds; a machine may be busy
+PATIENCE = 300.0  # seconds; a machine may be busy
 
 
 @dataclass
@@ -151,18 +151,24 @@ def _be_the_run(module, words: list[str], log: str, environment: dict | None = N
 
 
 def _have_luck(
-    die_at: tuple[str, int] | None = None, bad_losses: tuple[int, int] | None = None, most_bytes: int | None = None
+    die_at: tuple[str, int] | None = None,
+    asked_to_end_at: tuple[str, int] | None = None,
+    bad_losses: tuple[int, int] | None = None,
+    most_bytes: int | None = None,
 ) -> None:
     """What goes wrong in this run.
 
     Args:
         die_at: (function, n): kill -9 at its n-th call, n from 0. "torch:save" is killed when half of its file is
             written.
+        asked_to_end_at: (function, n): SIGTERM at its n-th call.
         bad_losses: The model's forward passes first to last - 1 give nan.
         most_bytes: The disk is full for files larger than this.
     """
     if die_at:
         _patch(die_at[0], lambda original: _deadly(original, die_at[1]))
+    if asked_to_end_at:
+        _patch(asked_to_end_at[0], lambda original: _deadly(original, asked_to_end_at[1], signal.SIGTERM))
     if bad_losses:
         for name in ("DPTForDepthEstimation", "DPTForSemanticSegmentation"):
             _patch(f"open_dpt:{name}.forward", lambda original: _going_bad(original, *bad_losses))
@@ -181,7 +187,7 @@ def _patch(where: str, wrap) -> None:
     setattr(owner, last, wrap(getattr(owner, last)))
 
 
-def _deadly(original, number: int):
+def _deadly(original, number: int, end: int = signal.SIGKILL):
     calls = iter(range(10**9))
 
     def function(*args, **options):
@@ -189,7 +195,7 @@ def _deadly(original, number: int):
             if original.__name__ == "save":  # torch.save(object, path)
                 original(*args, **options)
                 os.truncate(args[1], os.path.getsize(args[1]) // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), end)
         return original(*args, **options)
 
     return function

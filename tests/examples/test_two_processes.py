@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import signal
-import socket
 
 import numpy as np
 import pytest
@@ -44,30 +42,21 @@ def data(eight_pictures, tmp_path_factory):
 
 
 @pytest.fixture
-def start(server, data):
+def start(server, data, world):
     """(kind, output folder, processes, batch of each, accumulated batches) -> runs."""
 
-    def start(kind, folder, processes, batch, accumulation=1):
+    def start(kind, folder, processes, batch, accumulation=1, **luck):
         script, own, _ = KINDS[kind]
         words = [*COMMON, *own, "--data_dir", data, "--output_dir", folder]
         words += ["--per_device_train_batch_size", batch, "--gradient_accumulation_steps", accumulation]
         folder.mkdir(exist_ok=True)
-        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
-        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), **shared} for rank in range(processes)]
-        if processes == 1:
-            ranks = [{}]
+        ranks = [{}] if processes == 1 else world(processes)
         return [
-            server.start(script, words, folder / f"said_{rank}.txt", environment=environment)
+            server.start(script, words, folder / f"said_{rank}.txt", environment=environment, **luck)
             for rank, environment in enumerate(ranks)
         ]
 
     return start
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def finish(runs):
@@ -108,11 +97,9 @@ def test_two_processes_are_one_with_twice_the_batch(start, kind, tmp_path):
 
     # Started on two, killed, continued on one: the accumulation keeps the images in a step.
     moved = tmp_path / "moved"
-    runs = start(kind, moved, 2, 2)
-    assert runs[0].wait_until(lambda: (moved / "step_3").is_dir()), runs[0].text
-    for run in runs:
-        run.signal(signal.SIGKILL)
-        run.end()
+    runs = start(kind, moved, 2, 2, die_at=("accelerate:Accelerator.backward", 4))  # in step 5
+    assert all(run.end() != 0 for run in runs)
+    assert (moved / "step_3").is_dir() and not (moved / "step_6").exists()
     text = finish(start(kind, moved, 1, 2))
     assert "resumed with 1 instead of 2 processes: 2 batches are accumulated" in text
     assert_close(moved, one)
