@@ -181,12 +181,19 @@ def test_the_operations_that_stand_for_the_machine_do_what_they_are_said_to_cost
 
 
 def test_the_ceiling_is_the_fastest_of_them(monkeypatch):
-    products = {"slow": (lambda _: time.sleep(0.02), 1e9), "fast": (lambda _: time.sleep(0.01), 1e9)}
+    now = [0.0]
+    clocks = dict.fromkeys(("perf_counter", "process_time"), lambda: now[0])
+    monkeypatch.setattr(timing, "time", types.SimpleNamespace(**clocks))
+
+    def takes(seconds):
+        return lambda _: now.append(now.pop() + seconds)
+
+    products = {"slow": (takes(0.02), 1e9), "fast": (takes(0.01), 1e9)}
     monkeypatch.setattr(measure, "ceilings", lambda dtype, device: products)
-    given = {"open_dpt": lambda: Work(lambda _: time.sleep(0.02), None)}
+    given = {"open_dpt": lambda: Work(takes(0.02), None)}
     case = compare_and_time(given, None, Options(rounds=3), dtype=torch.float32, images=1, flop=10**9)
-    assert case["ceiling"] == "fast" and 0.03 < case["ceiling_tflops"] <= 0.1
-    assert 0.3 < case["rows"][0]["part_of_ceiling"] < 0.7
+    assert case["ceiling"] == "fast" and case["ceiling_tflops"] == pytest.approx(0.1)
+    assert case["rows"][0]["part_of_ceiling"] == pytest.approx(0.5)
 
 
 def test_needed_arithmetic_is_that_of_the_plain_network_whatever_a_machine_makes_of_it():

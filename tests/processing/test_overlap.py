@@ -107,12 +107,12 @@ def test_a_fault_of_ours_stops_the_run_and_gives_the_threads_back(device, stage)
 
 
 def test_lanes_share_the_threads():
-    seen = set()
+    seen, together = set(), threading.Barrier(2, timeout=60)
 
     def predict(images):
         for image in images:
             seen.add((threading.get_ident(), torch.get_num_threads()))
-            time.sleep(0.005)
+            together.wait()  # no lane does two images while the other does none
             yield image
 
     _run(8, "cpu", predict=predict)
