@@ -92,6 +92,8 @@ class DPTPreTrainedModel(CheckpointMixin, Int8Mixin, InferenceMixin, PreTrainedM
                 f"pixel_values: must have shape (batch, {channels}, height, width), got {tuple(pixel_values.shape)}. "
                 "DPTImageProcessor makes such batches."
             )
+        if not pixel_values.shape[0]:  # attention of transformers cannot tell its shapes from nothing
+            raise ValueError("pixel_values: must hold at least one image, got a batch of 0. Leave empty batches out.")
         if not pixel_values.is_floating_point():
             raise TypeError(
                 f"pixel_values: must be floating point and normalised, got {pixel_values.dtype}. "

@@ -25,6 +25,17 @@ def test_depth_at_any_size(tiny, encoder, readout):
 
 
 @pytest.mark.parametrize("encoder", READOUT + NO_READOUT)
+@pytest.mark.parametrize("model_class", [DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel])
+def test_a_batch_of_no_images_is_refused(tiny, encoder, model_class):
+    model = model_class(tiny(encoder))
+    nothing = torch.zeros(0, 3, *[2 * model.config.size_divisor] * 2)
+    for prepare in (model.train, model.eval, model.optimize_for_inference):
+        prepared = prepare()
+        with pytest.raises(ValueError, match=r"^pixel_values: must hold at least one image, got a batch of 0\."):
+            prepared(nothing)
+
+
+@pytest.mark.parametrize("encoder", READOUT + NO_READOUT)
 @pytest.mark.parametrize("model_class", [DPTForDepthEstimation, DPTForSemanticSegmentation])
 def test_training_reaches_every_parameter(tiny, encoder, model_class):
     readout = {} if encoder in NO_READOUT else {"readout_type": "project"}
