@@ -28,7 +28,7 @@ def test_any_size_and_aspect(height, width, large_height, large_width, batch, ha
     got = convolved_first(feature_map, weight, bias, (large_height, large_width))
     expected = by_definition(feature_map, weight, bias, (large_height, large_width))
     assert got.shape == expected.shape and got.dtype == expected.dtype
-    assert (got - expected).abs().max() <= 2e-6 * expected.abs().max()
+    assert (got - expected).abs().max() <= 5e-6 * expected.abs().max()
 
 
 @pytest.mark.parametrize("smooth", [False, True])
@@ -56,7 +56,7 @@ def test_then_is_applied_to_every_pixel(monkeypatch):
     got = convolved_first(*arguments, then)
     expected = by_definition(*arguments).relu().sum(dim=1, keepdim=True)
     assert got.shape == (2, 1, 40, 19) and len(parts) == 2 * 3
-    assert (got - expected).abs().max() <= 2e-6 * expected.abs().max()
+    assert (got - expected).abs().max() <= 5e-6 * expected.abs().max()
 
 
 def test_matrices_made_in_inference_mode_serve_outside_of_it():

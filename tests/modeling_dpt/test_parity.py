@@ -84,6 +84,9 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
     for name, tensor in [*model.named_parameters(), *statistics]:
         noise = torch.randn(tensor.shape, generator=generator) * tensor[0].numel() ** -0.5
         tensor.data = noise.abs() + 0.5 if "running_var" in name else noise
+    # Inputs of the last layer are never negative. Nor are its answers then, which a ReLU could make all zero.
+    for tensor in list(model.parameters())[-2:]:
+        tensor.data.abs_()
     return model.eval()
 
 
