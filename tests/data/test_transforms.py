@@ -209,7 +209,8 @@ def test_fine_patterns_turn_grey_when_shrunk_instead_of_aliasing(rotation):
     image = (255 * ((x + y) % 2)).to(torch.uint8).expand(3, -1, -1)
     sample = {"image": image, "depth": torch.ones(200, 200)}
     result = apply(sample, (20, 20), rescale=(0.4, 0.4), rotation=rotation)
-    assert result["valid_mask"].all() and result["pixel_values"].abs().max() < 0.05
+    inside = result["valid_mask"]  # a corner of the view may lie outside
+    assert inside.float().mean() > 0.5 and result["pixel_values"][:, inside].abs().max() < 0.05
 
 
 @pytest.mark.parametrize(
