@@ -46,6 +46,7 @@ class _Client:
 
     def __init__(self, endpoint: str, home: Path, **environment: str) -> None:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        clean |= {"HF_HUB_ETAG_TIMEOUT": "120", "HF_HUB_DOWNLOAD_TIMEOUT": "120"}  # a busy machine may take its time
         self._process = subprocess.Popen(
             [sys.executable, "-c", _CLIENT],
             stdin=subprocess.PIPE,

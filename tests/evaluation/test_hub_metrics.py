@@ -191,6 +191,10 @@ def test_pushed_as_a_space_it_is_loaded_by_its_name(tmp_path):
     )
     with server.HubServer() as hub:
         environment = clean_environment(tmp_path, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1")
+        environment |= {
+            "HF_HUB_ETAG_TIMEOUT": "120",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",
+        }  # it may be busy
         run = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
         )

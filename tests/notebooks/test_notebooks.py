@@ -34,7 +34,7 @@ def run(path: Path, folder: Path, **environment: str):
 
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    options = {"timeout": 3600, "record_timing": False, "coalesce_streams": True}
+    options = {"timeout": 3600, "startup_timeout": 600, "record_timing": False, "coalesce_streams": True}
     client = NotebookClient(notebook, kernel_name="python3", resources=resources, **options)
     client.execute(env=os.environ | KERNEL | environment)
     return notebook
