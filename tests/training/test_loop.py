@@ -158,7 +158,8 @@ def test_dropout_differs_between_steps_and_seeds_but_not_between_runs():
         return train_step(accelerator, model, optimizer, [batch], count=images_with_depth, seed=seed).loss
 
     assert loss((0, 3)) == loss((0, 3))
-    assert len({loss((0, 3)), loss((0, 4)), loss((1, 3))}) == 3
+    # A mask of few elements may come again.
+    assert len({loss((0, step)) for step in range(6)}) > 1 < len({loss((seed, 3)) for seed in range(6)})
 
 
 def test_a_bad_step_changes_nothing_and_is_counted(tmp_path):

@@ -63,25 +63,27 @@ def scenes(model, tmp_path_factory):
 
 
 def exact_scenes(model, processor, folder, count=3):
-    """As `scenes`, but one scale and shift fits all images exactly."""
-    generator, columns = np.random.default_rng(1), {"image": [], "depth": []}
+    """As `scenes`, but one scale and shift fits all images exactly. Returns the rows and that shift."""
+    generator, columns, disparities = np.random.default_rng(1), {"image": [], "depth": []}, []
     for number in range(count):
         image = Image.fromarray(generator.integers(0, 255, (64, 64 + 32 * (number % 2), 3), dtype=np.uint8))
         with torch.no_grad():
-            disparity = model(**processor(image, return_tensors="pt")).predicted_depth[0]
+            disparities.append(model(**processor(image, return_tensors="pt")).predicted_depth[0].numpy())
         columns["image"].append(str(folder / f"{number}.png"))
         columns["depth"].append(str(folder / f"{number}.npy"))
         image.save(columns["image"][-1])
-        np.save(columns["depth"][-1], (1 / (SCALE * disparity + 1)).numpy())
-    return make_rows({**columns, "depth_kind": "metres"})
+    shift = SHIFT - SCALE * min(disparity.min() for disparity in disparities)  # so that the farthest is 1 / SHIFT away
+    for path, disparity in zip(columns["depth"], disparities, strict=True):
+        np.save(path, 1 / (SCALE * disparity + shift))
+    return make_rows({**columns, "depth_kind": "metres"}), shift
 
 
 def test_the_aligned_model_answers_in_metres_also_after_saving(model, processor, tmp_path):
-    rows = exact_scenes(model, processor, tmp_path)
+    rows, shift = exact_scenes(model, processor, tmp_path)
     relative = DPTForDepthEstimation(DPTConfig(**TINY, head_activation="none")).eval()
     relative.load_state_dict(model.state_dict())
     found = align_to_metric(relative, processor, rows)
-    assert (found.scale, found.shift) == pytest.approx((SCALE, 1), rel=1e-4)
+    assert (found.scale, found.shift) == pytest.approx((SCALE, shift), rel=1e-4)
     assert found.images == 3 and found.correlation == pytest.approx(1)
     make_metric(relative, *found, max_depth=50.0)
     relative.save_pretrained(tmp_path / "metric")
