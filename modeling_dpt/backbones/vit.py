@@ -11,6 +11,7 @@ from transformers.activations import ACT2FN, GELUActivation
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .. import attention_gradient
 from ..packed_linear import PackedLinear
 
 
@@ -164,6 +165,9 @@ class ViTSelfAttention(nn.Module):
         )
         # Only the eager form can return probabilities, so a call that asks for them uses it, whatever is configured.
         implementation = "eager" if output_attentions else self.config._attn_implementation
+        p = self.dropout if self.training else 0.0
+        if implementation == "sdpa" and not p and attention_gradient.gains(query, key, value):
+            return attention_gradient.attend(query, key, value, self.scaling).flatten(2), None
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
         context, attention = attend(
             self,
@@ -172,7 +176,7 @@ class ViTSelfAttention(nn.Module):
             value,
             attention_mask=None,
             scaling=self.scaling,
-            dropout=self.dropout if self.training else 0.0,
+            dropout=p,
             is_causal=False,
         )
         return context.flatten(2), attention if output_attentions else None  # (B, L, D)
