@@ -54,19 +54,23 @@ class ImageRun:
             self._write(source, image, prediction)
             journal.add(source, self._files(source))
 
-        with tqdm(total=len(left), unit="image", disable=None) as progress:
-            for source, error in predict_files(
-                left,
-                read=lambda source: load_pixels(source.location),
-                predict=predict,
-                write=write,
-                device=device,
-                batch_size=batch_size,
-            ):
-                if error is not None:
-                    message = one_line(error)
-                    failures.append(message if source.location in message else f"{source.location}: {message}")
-                progress.update()
+        try:
+            with tqdm(total=len(left), unit="image", disable=None) as progress:
+                for source, error in predict_files(
+                    left,
+                    read=lambda source: load_pixels(source.location),
+                    predict=predict,
+                    write=write,
+                    device=device,
+                    batch_size=batch_size,
+                ):
+                    if error is not None:
+                        message = one_line(error)
+                        failures.append(message if source.location in message else f"{source.location}: {message}")
+                    progress.update()
+        except KeyboardInterrupt:
+            print(f"\n{self.output}: keeps what is finished; the same command continues.", file=sys.stderr)
+            raise
         self._report(len(left) - len(failures), failures)
         return 1 if failures else 0
 

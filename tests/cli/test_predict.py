@@ -303,3 +303,22 @@ def test_a_stopped_run_leaves_whole_files_and_continues(predict, photos, tmp_pat
     assert before - lanes <= already <= before  # at most those under way are done again
     assert len(list(out.glob("*.npy"))) == len(list(out.glob("*_color.png"))) == 23
     assert not list(out.glob(".*.tmp"))
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_that_the_same_command_continues(
+    predict, photos, tmp_path, monkeypatch, capsys
+):
+    save = DepthPrediction.save
+
+    def stopped(prediction, path, *arguments):
+        if path.name.startswith("c"):
+            raise KeyboardInterrupt
+        return save(prediction, path, *arguments)
+
+    monkeypatch.setattr(DepthPrediction, "save", stopped)
+    assert predict(photos, "--format", "npy") == 130
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'out'}: keeps what is finished; the same command continues." in told
+    monkeypatch.undo()
+    assert predict(photos, "--format", "npy") == 0
+    assert "1 done, 2 there already" in capsys.readouterr().out
