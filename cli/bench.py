@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..processing.benchmark.suites import PEERS, STANDARD, SUITES, WAYS
+from ..processing.benchmark.suites import PEERS, STANDARD, SUITES, WAYS, uses
 from ..processing.dtype_names import DTYPES
 from .messages import RequestError
 from .options import positive, size
@@ -25,7 +25,7 @@ instead. Then all take turns: same input, dtype and threads, waiting for the dev
 Peers, each left out with a word where it is not installed:
 {chr(10).join(f"  {name:{_WIDTH}}  {peer.summary} ({', '.join(peer.suites)})" for name, peer in PEERS.items())}
 
-Without a suite: a selection of all that takes about 13 minutes on two cores.
+Without a suite: a selection of all that takes about 14 minutes on two cores.
 
   open-dpt bench latency --preset dpt-base --dtype bfloat16 --size 384x384 --peers transformers"""
 
@@ -68,6 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     plan = [(name, own | given) for name, own in chosen]
     for name, options in plan:  # a mistake must not show after minutes
         options_for(name, **options)
+    _refuse_unused(given, arguments.suites)
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)
 
     import torch
 
@@ -136,6 +139,16 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     if fields["peers"] == ("none",):
         fields["peers"] = ()
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def _refuse_unused(given: dict[str, Any], chosen: list[str]) -> None:
+    """Raises RequestError for an option that none of the suites named has a use for."""
+    for field in given:
+        takers = [name for name in SUITES if uses(name, field)]
+        if chosen and not set(chosen) & set(takers):
+            option = {"sizes": "size", "batch_sizes": "batch-size", "dtypes": "dtype"}.get(field, field)
+            others = ", ".join(takers)
+            raise RequestError(f"--{option}: has no part in {', '.join(chosen)}. Leave it out, or choose {others}.")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,23 @@ from .suites import OWN
 
 @dataclass(frozen=True)
 class Setting:
-    """What one comparison holds fixed. `pixels`: (B, 3, H, W) in `dtype` on `device`."""
+    """What one comparison holds fixed.
+
+    Args:
+        pixels: (B, 3, H, W) in `dtype` on `device`.
+        others: The same of other sizes, seen after it; only by candidates that are modules.
+    """
 
     folder: Path
     preset: str
     dtype: torch.dtype
     device: str
     pixels: Tensor
+    others: tuple[Tensor, ...] = ()
+
+    @property
+    def images(self) -> tuple[Tensor, ...]:
+        return (self.pixels, *self.others)
 
 
 def build(name: str, setting: Setting) -> Work:
@@ -38,12 +48,21 @@ def build(name: str, setting: Setting) -> Work:
     return _BUILDERS[name](setting)
 
 
-def _module_work(model: nn.Module, setting: Setting) -> Work:
-    def run(_: int = 0) -> Tensor:
-        with torch.inference_mode():
-            return model(setting.pixels).predicted_depth
+def joined(answers: Iterable[Tensor]) -> Tensor:
+    """The answer as it is; several, of different sizes, in one row, each taken out before the next is asked for."""
+    first, *others = (answer.float().cpu() for answer in answers)
+    return torch.cat([answer.flatten() for answer in (first, *others)]) if others else first
 
-    return Work(run, run)
+
+def _module_work(model: nn.Module, setting: Setting) -> Work:
+    @torch.inference_mode()
+    def answer(pixels: Tensor) -> Tensor:
+        return model(pixels).predicted_depth
+
+    def run(_: int = 0) -> list[Tensor]:
+        return [answer(pixels) for pixels in setting.images]
+
+    return Work(run, lambda: joined(map(answer, setting.images)))
 
 
 def _optimized(setting: Setting) -> Work:
@@ -75,7 +94,7 @@ def _compile_model(setting: Setting) -> Work:
     def output() -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "compiling failed")  # else it goes on uncompiled
-            return work.run(0)
+            return work.output()
 
     return replace(work, output=output)
 
@@ -83,15 +102,33 @@ def _compile_model(setting: Setting) -> Work:
 def _int8(setting: Setting) -> Work:
     _only_on_cpu(setting)
     model = load_own(setting.folder).quantize_int8()
-    return replace(_module_work(model, replace(setting, pixels=setting.pixels.to(model.dtype))), judged=False)
+    pixels, *others = (pixels.to(model.dtype) for pixels in setting.images)
+    return replace(_module_work(model, replace(setting, pixels=pixels, others=tuple(others))), judged=False)
 
 
 def _transformers(setting: Setting) -> Work:
-    return _module_work(load_stock(setting.folder, setting.dtype, setting.device), setting)
+    return _of_squares(_module_work(load_stock(setting.folder, setting.dtype, setting.device), setting), setting)
 
 
 def _transformers_compiled(setting: Setting) -> Work:
-    return _compile(load_stock(setting.folder, setting.dtype, setting.device), setting)
+    return _of_squares(_compile(load_stock(setting.folder, setting.dtype, setting.device), setting), setting)
+
+
+def _of_squares(work: Work, setting: Setting) -> Work:
+    """What its class says of an image that is no square tells nobody why."""
+    oblong = [
+        "x".join(map(str, pixels.shape[-2:])) for pixels in setting.images if pixels.shape[-2] != pixels.shape[-1]
+    ]
+
+    def output() -> Tensor:
+        try:
+            return work.output()
+        except RuntimeError as error:
+            if not oblong:
+                raise
+            raise ValueError(f"takes squares only, got {oblong[0]}") from error
+
+    return replace(work, output=output)
 
 
 # The authors' names of encoders.

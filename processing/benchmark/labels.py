@@ -8,6 +8,8 @@ def case_title(case: dict[str, Any]) -> str:
     parts = [case["preset"], case["dtype"]]
     if case["height"]:
         parts += [f"{case['height']}x{case['width']}", f"batch {case['batch']}"]
+    if case.get("sizes"):
+        parts.append(f"{len(case['sizes'])} sizes")
     if case.get("photos"):
         parts.append(f"{case['photos']} photos")
     return f"{case['suite']}: {', '.join(parts)}"

@@ -79,6 +79,9 @@ def case_table(case: dict[str, Any]) -> list[str]:
             columns.append(_part)
         head.append("more MB")
         columns.append(_number("extra_memory_mb"))
+    if case["suite"] == "stream":
+        head += ["graphs", "first round s"]
+        columns += [_number("graphs"), _number("first_s")]
     head.append("difference")
     columns.append(_difference)
     lines = [f"### {case_title(case)}", ""]

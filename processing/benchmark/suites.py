@@ -24,7 +24,7 @@ OWN = "open_dpt"
 WAYS = {
     "optimized": "after optimize_for_inference()",
     "loaded": "as from_pretrained gives it",
-    "compiled": "optimized, then torch.compile for this size alone, on CUDA with its graphs",
+    "compiled": "optimized, then torch.compile for each size alone, on CUDA with its graphs",
     "compile_model": "optimized, then compile_model(), for all sizes where it can",
     "int8": "after quantize_int8(), on a CPU, whatever the dtype",
 }
@@ -64,11 +64,13 @@ def _is_there(module: str) -> bool:
 
 
 _FORWARD = ("latency", "throughput", "size")
+# Where our network runs in several ways.
+_BARE = (*_FORWARD, "stream")
 
 PEERS = {
-    "transformers": Peer("its DPT class, eager", ("transformers",), "", (*_FORWARD, "loading", "training")),
+    "transformers": Peer("its DPT class, eager", ("transformers",), "", (*_BARE, "loading", "training")),
     # Compiling takes minutes for each size.
-    "transformers-compiled": Peer("its DPT class, torch.compile", ("transformers",), "", _FORWARD, by_default=False),
+    "transformers-compiled": Peer("its DPT class, torch.compile", ("transformers",), "", _BARE, by_default=False),
     "pipeline": Peer("transformers.pipeline", ("transformers",), "", ("folder",)),
     "loop": Peer("a loop of its processor and model, written by hand", ("transformers",), "", ("folder",)),
     "authors": Peer(
@@ -102,7 +104,7 @@ class Options:
 
     Args:
         presets: Names of sizes of the network; every one with each size, batch size and dtype.
-        sizes: (height, width) of the network's input; for folders, of the processor.
+        sizes: (height, width) of the network's input; for folders, of the processor; a stream has all in a round.
         dtypes: Of weights and arithmetic; for training, of autocast. "auto": what `choose_dtype` says of the device.
         batch_sizes: Images that run together.
         peers: Names from `PEERS`; None: all that the suite knows, without those that need compiling.
@@ -127,6 +129,10 @@ class Options:
 
 
 AXES = ("presets", "sizes", "batch_sizes", "dtypes")
+
+# What photos of the usual aspects become, lying and standing, and those of a car's camera.
+_SIDES = (480, 512, 576, 672, 896)
+STREAM_SIZES = ((384, 384), *((384, side) for side in _SIDES), *((side, 384) for side in _SIDES), (352, 1216))
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,12 @@ SUITES = {
     "throughput": Suite("images a second in batches", "forward", {"batch_sizes": (2, 4, 8)}),
     "size": Suite(
         "cost against image size", "forward", {"sizes": tuple((side, side) for side in (256, 384, 512, 768, 1024))}
+    ),
+    "stream": Suite(
+        "images of 12 sizes one after the other: milliseconds an image, graphs compiled on the way",
+        "stream",
+        {"sizes": STREAM_SIZES, "ways": ("loaded", "optimized")},
+        ("presets", "dtypes"),
     ),
     "folder": Suite(
         "photos of mixed sizes to files, from decoding to writing",
@@ -186,6 +198,10 @@ STANDARD: list[tuple[str, dict[str, Any]]] = [
     (
         "size",
         {"sizes": ((256, 256), (512, 512), (768, 768)), "dtypes": ("bfloat16",), "peers": ("transformers",)} | _FEW,
+    ),
+    (
+        "stream",
+        {"presets": ("dpt-tiny",), "sizes": STREAM_SIZES[::3], "dtypes": ("float32",), "peers": ()} | _FEW,
     ),
     ("folder", {"photos": 6} | _FEW),
     ("loading", {"presets": ("dpt-large",), "rounds": 3}),
@@ -272,6 +288,14 @@ def list_cases(suite: str, options: Options) -> list[dict[str, Any]]:
     return cases
 
 
+def uses(suite: str, field: str) -> bool:
+    """Whether a field of `Options` changes what the suite measures."""
+    takers = {"ways": _BARE, "photos": ("folder",)}.get(field)
+    if takers:
+        return suite in takers
+    return field not in AXES or field in SUITES[suite].axes or (suite, field) == ("stream", "sizes")
+
+
 def chosen_peers(suite: str, options: Options) -> list[str]:
     """Names of the peers that take part."""
     there = {name: peer for name, peer in PEERS.items() if suite in peer.suites}
@@ -282,7 +306,7 @@ def chosen_peers(suite: str, options: Options) -> list[str]:
 
 def candidates_of(suite: str, options: Options) -> list[str]:
     """Names of all that a case is measured with: peers, then ours."""
-    ways = options.ways if suite in _FORWARD else ("optimized",)
+    ways = options.ways if suite in _BARE else ("optimized",)
     return [*chosen_peers(suite, options), *(OWN if way == "optimized" else f"{OWN}, {way}" for way in ways)]
 
 

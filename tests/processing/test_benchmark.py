@@ -264,7 +264,7 @@ def test_what_is_unknown_is_told_with_the_nearest(suite, given, told):
 def test_cases_are_counted_before_they_are_measured():
     given = {"presets": ("debug", "dpt-base"), "sizes": ((64, 64),), "batch_sizes": (1, 2), "dtypes": ("float32",)}
     counts = {suite: len(suites.list_cases(suite, options_for(suite, **given))) for suite in suites.SUITES}
-    assert counts == {"latency": 4, "throughput": 4, "size": 4, "folder": 4, "loading": 2, "training": 4}
+    assert counts == {"latency": 4, "throughput": 4, "size": 4, "stream": 2, "folder": 4, "loading": 2, "training": 4}
 
 
 def test_short_names_of_dtypes():

@@ -50,6 +50,33 @@ def test_throughput_counts_the_images_of_a_batch():
     assert row["images_per_second"] == pytest.approx(3000 / row["median_ms"]) and row["difference"] <= row["tolerance"]
 
 
+def test_a_stream_of_many_sizes_is_counted_by_the_image(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    sizes = ((160, 192), (192, 160))
+    ways = ("loaded", "compile_model", "compiled")
+    given = {**TINY, "sizes": sizes, "peers": ("transformers",), "ways": ways, "dtypes": ("float32",)}
+    (case,) = run_suite("stream", **given)
+    stock, loaded, once, each = case["rows"]
+    assert stock["status"] == "failed" and "takes squares only, got 160x192" in stock["reason"]
+    for row, graphs in ((loaded, 0), (once, 1), (each, len(sizes))):
+        assert row["status"] == "timed" and row["difference"] < 1e-5 and row["graphs"] == graphs
+        assert row["images_per_second"] == pytest.approx(1000 / row["median_ms"])
+        assert row["low_ms"] <= row["median_ms"] <= row["high_ms"] < 1e3 * row["first_s"] and row["cpu_ms"] > 0
+    assert case["gflop"] == pytest.approx(sum(checkpoints.needed_flop("debug", 1, size) for size in sizes) / 1e9)
+    title, *_, head, _, first, _, _, _, why = case_table(case)
+    assert title == "### stream: debug, float32, 2 sizes" and "| graphs | first round s |" in head
+    assert first.startswith("| open_dpt, loaded") and why.startswith("- transformers: failed, ValueError: takes")
+
+
+def test_a_stream_of_squares_is_one_that_the_stock_class_takes():
+    given = {**TINY, "sizes": ((64, 64), (96, 96)), "peers": ("transformers",), "ways": ("optimized", "int8")}
+    for case in run_suite("stream", **given):
+        stock, own, int8 = case["rows"]
+        assert (stock["status"], own["status"]) == ("timed", "timed")
+        assert own["against"]["transformers"]["times_as_fast"] == own["times_as_fast"]
+        assert int8["status"] in ("timed", "failed")  # where the CPU has no such products
+
+
 @pytest.mark.parametrize("peer", ["openvino", "onnxruntime"])
 def test_exported_graphs_answer_the_same(peer):
     for module in suites.PEERS[peer].modules:
