@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
 from .cpu import bfloat16_instructions
-from .standing_in import learns_plainly
+from .standing_in import learns, only_numbers
 
 # Scores of a head: larger ones leave the cache.
 MAX_BYTES = 2 << 20
@@ -28,9 +28,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
 
 def gains(query: Tensor, key: Tensor, value: Tensor) -> bool:
     """Whether the gradient is faster this way."""
+    if not (only_numbers(query, key, value) and learns(query, key, value)):
+        return False
     # Processors that multiply tiles (AMX) are faster block by block.
     supported = query.dtype == torch.bfloat16 and bfloat16_instructions() == "avx512_bf16"
-    return supported and 0 < 4 * query.shape[-2] ** 2 <= MAX_BYTES and learns_plainly(query, key, value)
+    return supported and 0 < 4 * query.shape[-2] ** 2 <= MAX_BYTES
 
 
 class _Attention(torch.autograd.Function):

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .cpu import bfloat16_instructions
+from .standing_in import learns, only_numbers
 
 # Copies of a weight that are kept; numbers of tokens that differ much can need two.
 MAX_COPIES = 2
@@ -34,19 +35,10 @@ def pays_packed(features: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 def packs(features: Tensor, weight: Tensor) -> bool:
     """Whether a product with a packed weight is possible and gains."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False  # a graph is optimised by whoever runs it
-    if torch._C._are_functorch_transforms_active() or torch.is_autocast_enabled("cpu"):
-        return False  # gradients of each image, or of gradients: there is one rule for plain products only
-    # Other kinds of tensors have no memory of their own, and changes of a tensor made in inference mode go uncounted.
-    if type(features) is not Tensor or type(weight) not in (Tensor, nn.Parameter) or weight.is_inference():
+    # Changes of a tensor made in inference mode go uncounted.
+    if not only_numbers(features, weight) or weight.is_inference() or torch.is_autocast_enabled("cpu"):
         return False
-    return features.dtype == weight.dtype and features.dtype in _dtypes() and features.device.type == "cpu"
-
-
-def learns(*tensors: Tensor | None) -> bool:
-    """Whether autograd follows what is computed of them."""
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    return features.dtype == weight.dtype and features.dtype in _dtypes()
 
 
 class PackedWeight:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from .convolving_first import convolved_first
+from .standing_in import only_numbers
 from .upsampling_gradient import with_small_gradient
 from .winograd import WinogradConv2d
 
@@ -56,13 +57,8 @@ def upsample(feature_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 def _pays(convolution: nn.Conv2d, feature_map: torch.Tensor, size: tuple[int, int]) -> bool:
     """Whether the products saved at the large size are worth more than what takes their place."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return False  # a graph of one convolution is easier to optimise
-    if torch._C._are_functorch_transforms_active():
-        return False  # gradients of each image, or of gradients: there is one rule for the plain way only
-    # Graphics cards multiply faster than they add; other kinds of tensors, such as fake ones, may hold no numbers.
-    plain = type(feature_map) is torch.Tensor and type(convolution.weight) in (torch.Tensor, nn.Parameter)
-    if not plain or feature_map.device.type != "cpu":
+    # Graphics cards multiply faster than they add.
+    if not only_numbers(feature_map, convolution.weight):
         return False
     # A subclass, as of an adapter, may do more than multiply, and a hook wants the whole map.
     if type(convolution) not in (nn.Conv2d, WinogradConv2d) or _is_watched(convolution):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from .packed_weight import PackedWeight, learns, packs
+from .packed_weight import PackedWeight, packs
+from .standing_in import learns
 
 # Rows and columns of results of a tile, of the map below it, and of the weight.
 TILE, WINDOW, KERNEL = 4, 6, 3
@@ -103,8 +104,9 @@ def _convolved(feature_map: Tensor, packed: PackedWeight, weight: Tensor, bias: 
     """(B, C, H, W), (D, C, 3, 3) -> (B, D, H, W)."""
     height, width = feature_map.shape[2:]
     down, across, channels = _tiles_along(height), _tiles_along(width), len(weight)
-    result = feature_map.new_empty(len(feature_map), TILE * down, TILE * across, channels)
-    for image, convolved in zip(feature_map.permute(0, 2, 3, 1), result, strict=True):
+    shape = len(feature_map), channels, TILE * down, TILE * across
+    result = torch.empty(shape, dtype=feature_map.dtype, device=feature_map.device, memory_format=torch.channels_last)
+    for image, convolved in zip(feature_map.permute(0, 2, 3, 1), result.permute(0, 2, 3, 1), strict=True):
         places = convolved.view(down, TILE, across, TILE, channels)
         for start, stop in _strips(down, across):
             at_points = _at_points(image, start, stop, across)
@@ -116,7 +118,9 @@ def _convolved(feature_map: Tensor, packed: PackedWeight, weight: Tensor, bias: 
                 places[start:stop] = tiles
             else:
                 torch.add(tiles, bias, out=places[start:stop])
-    return result[:, :height, :width].permute(0, 3, 1, 2)
+    if result.shape[2:] != (height, width):
+        result = result[:, :, :height, :width].clone(memory_format=torch.channels_last)
+    return result  # no view: layers that follow may work in place
 
 
 def _weight_gradient(feature_map: Tensor, gradient: Tensor) -> Tensor:

@@ -155,6 +155,16 @@ class TestLearning:
         assert torch.allclose(layer(feature_map), convolution(feature_map), atol=1e-4)
         assert not layer.packed or not layer.packed.copies  # what a step needs goes with it
 
+    @pytest.mark.parametrize("size", [(48, 48), (47, 50), (47, 48)])
+    def test_layers_that_follow_may_work_in_place(self, layer, convolution, size):
+        feature_map = torch.randn(1, 96, *size)
+        gradients = []
+        for candidate in (layer, convolution):
+            candidate.zero_grad()
+            nn.functional.relu(candidate(feature_map), inplace=True).square().mean().backward()
+            gradients.append(candidate.weight.grad.clone())
+        assert torch.allclose(*gradients, rtol=1e-3, atol=1e-4 * gradients[1].abs().max())
+
     def test_a_weight_changed_before_the_backward_pass_is_an_error(self, layer):
         result = layer(torch.randn(1, 96, 48, 48, requires_grad=True))
         with torch.no_grad():
