@@ -36,10 +36,15 @@ def test_nearer_to_float64(monkeypatch, spread, shape, bytes_of_thread):
     true_gradients = torch.autograd.grad(context, exact, (2 * (rounded.double() - goal)).bfloat16().double())
     ours, usual = (gradients(run, tensors, goal, scaling) for run in (attend, plainly))
     assert torch.equal(ours[0], usual[0])
-    for true, one, other in zip(true_gradients, ours[1:], usual[1:], strict=True):
-        error, least = ((each.double() - true).norm() for each in (one, other))
-        assert one.dtype == torch.bfloat16 and one.is_contiguous()
-        assert error <= 1.02 * least and error <= 4e-3 * true.norm()
+    assert all(one.dtype == torch.bfloat16 and one.is_contiguous() for one in ours[1:])
+    errors, usual_errors = (
+        torch.stack(
+            [(one.double() - true).norm() / true.norm() for one, true in zip(each[1:], true_gradients, strict=True)]
+        )
+        for each in (ours, usual)
+    )
+    # All three together: of the few numbers of one, here and there the usual ones are nearer by chance.
+    assert errors.norm() < usual_errors.norm() and errors.max() <= 4e-3
 
 
 @needs_bfloat16
