@@ -37,7 +37,7 @@ def use_winograd(module: nn.Module) -> int:
     """
     layers = [layer for layer in module.modules() if type(layer) is WinogradConv2d and layer.gains]
     for layer in layers:
-        layer.packed = PackedWeight(_weight_at_points, groups=POINTS)
+        layer.packed = _at_all_points()
     return len(layers)
 
 
@@ -68,7 +68,7 @@ class WinogradConv2d(nn.Conv2d):
         tiles = _tiles_along(feature_map.shape[2]) * _tiles_along(feature_map.shape[3])
         if learns(feature_map, self.weight, self.bias):
             if len(feature_map) * tiles >= MIN_TILES_OF_BATCH:
-                return _Learning.apply(feature_map, self.weight, self.bias)
+                return _Convolution.apply(feature_map, self.weight, self.bias)
         elif self.packed and len(feature_map) and tiles >= MIN_TILES:
             return _convolved(feature_map, self.packed, self.weight, self.bias)
         return super().forward(feature_map)
@@ -79,11 +79,11 @@ class WinogradConv2d(nn.Conv2d):
         return super()._apply(*args, **kwargs)
 
 
-class _Learning(torch.autograd.Function):
+class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, feature_map, weight, bias):
         ctx.save_for_backward(feature_map, weight)
-        return _convolved(feature_map, PackedWeight(_weight_at_points, groups=POINTS), weight, bias)
+        return _convolved(feature_map, _at_all_points(), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -92,12 +92,17 @@ class _Learning(torch.autograd.Function):
         of_map = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             turned = weight.flip(2, 3).transpose(0, 1)  # (C, D, 3, 3)
-            of_map = _convolved(gradient, PackedWeight(_weight_at_points, groups=POINTS), turned)
+            of_map = _convolved(gradient, _at_all_points(), turned)
         if ctx.needs_input_grad[1]:
             of_weight = _weight_gradient(feature_map, gradient)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_map, of_weight, of_bias
+
+
+def _at_all_points() -> PackedWeight:
+    """What `_convolved` multiplies with; of a weight that it is given then."""
+    return PackedWeight(_weight_at_points, groups=POINTS)
 
 
 def _convolved(feature_map: Tensor, packed: PackedWeight, weight: Tensor, bias: Tensor | None = None) -> Tensor:

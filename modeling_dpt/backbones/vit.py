@@ -165,8 +165,8 @@ class ViTSelfAttention(nn.Module):
         )
         # Only the eager form can return probabilities, so a call that asks for them uses it, whatever is configured.
         implementation = "eager" if output_attentions else self.config._attn_implementation
-        p = self.dropout if self.training else 0.0
-        if implementation == "sdpa" and not p and attention_gradient.gains(query, key, value):
+        dropout = self.dropout if self.training else 0.0
+        if implementation == "sdpa" and not dropout and attention_gradient.gains(query, key, value):
             return attention_gradient.attend(query, key, value, self.scaling).flatten(2), None
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
         context, attention = attend(
@@ -176,7 +176,7 @@ class ViTSelfAttention(nn.Module):
             value,
             attention_mask=None,
             scaling=self.scaling,
-            dropout=p,
+            dropout=dropout,
             is_causal=False,
         )
         return context.flatten(2), attention if output_attentions else None  # (B, L, D)
